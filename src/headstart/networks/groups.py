@@ -1,0 +1,160 @@
+"""A network: a body, a head, and ordered layer groups that claim every weight exactly once."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from headstart.errors import NetworkError, nearest
+
+HEAD = "head"
+
+
+@dataclass(frozen=True)
+class LayerGroup:
+    """An ordered slice of a network.
+
+    Attributes:
+        name: Unique in its network; the last group is always ``"head"``.
+        modules: Qualified names (as in `named_modules`) of the modules it owns, with everything
+            below them, for example ``("body.conv_1",)``.
+    """
+
+    name: str
+    modules: tuple[str, ...]
+
+
+class Network(nn.Module):
+    """A pretrained or fresh body, a head on top, and their layer groups, stem first.
+
+    ``network(x)`` takes pictures (N, channels, height, width) as float32 and gives logits
+    (N, units).
+
+    Attributes:
+        body: Pictures → features.
+        head: Features → logits.
+        groups: Every parameter and buffer belongs to exactly one of them.
+        pretrained: True once the body's weights were trained or loaded; a network that was only
+            initialised has nothing to transfer.
+    """
+
+    def __init__(
+        self,
+        body: nn.Module,
+        head: nn.Module,
+        groups: Sequence[LayerGroup],
+        *,
+        pretrained: bool = False,
+    ) -> None:
+        super().__init__()
+        self.body = body
+        self.head = head
+        self.groups = tuple(groups)
+        self.pretrained = pretrained
+        self._check_claims()
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Logits, shape (N, units), of pictures, shape (N, channels, height, width)."""
+        logits: Tensor = self.head(self.body(pictures))
+        return logits
+
+    @property
+    def group_names(self) -> tuple[str, ...]:
+        """The names of the layer groups, stem first, ``"head"`` last."""
+        return tuple(group.name for group in self.groups)
+
+    def group_of(self, qualified: str) -> str:
+        """The name of the group that owns a parameter, buffer or module.
+
+        Raises:
+            NetworkError: If no group owns it.
+        """
+        owner = self._owners().get(qualified) or _owner(qualified, self.groups)
+        if owner is None:
+            raise NetworkError(f"no layer group owns {qualified!r}")
+        return owner
+
+    def group_parameters(self, name: str) -> dict[str, nn.Parameter]:
+        """The parameters of one group by qualified name.
+
+        Raises:
+            NetworkError: If there is no such group.
+        """
+        if name not in self.group_names:
+            raise NetworkError(
+                f"there is no layer group {name!r}: {nearest(name, self.group_names)}"
+            )
+        return {key: p for key, p in self.named_parameters() if self.group_of(key) == name}
+
+    def _owners(self) -> Mapping[str, str]:
+        return {module: group.name for group in self.groups for module in group.modules}
+
+    def _check_claims(self) -> None:
+        """Refuse a network whose groups leave a weight out or claim one twice."""
+        problems = []
+        names = [group.name for group in self.groups]
+        if not names or names[-1] != HEAD:
+            problems.append(f"the last layer group must be {HEAD!r}, found {names}")
+        problems += [f"layer group {name!r} is there twice" for name in _repeated(names)]
+        claims = [module for group in self.groups for module in group.modules]
+        problems += [f"{module!r} is claimed by two layer groups" for module in _repeated(claims)]
+        tensors = [*dict(self.named_parameters()), *dict(self.named_buffers())]
+        problems += [
+            f"no layer group claims {key!r}" for key in tensors if _owner(key, self.groups) is None
+        ]
+        if problems:
+            raise NetworkError(*problems)
+
+
+def chain(
+    body: Mapping[str, nn.Module], head: nn.Module, groups: Mapping[str, Sequence[str]]
+) -> Network:
+    """A network whose body is a chain of named modules.
+
+    Args:
+        body: The modules in order, by name.
+        head: The head.
+        groups: Group name → names of its modules in `body`, stem first.
+
+    Raises:
+        NetworkError: If a weight is left out or claimed twice.
+    """
+    sequence = nn.Sequential()
+    for name, module in body.items():
+        sequence.add_module(name, module)
+    owned = [
+        LayerGroup(group, tuple(f"body.{name}" for name in names))
+        for group, names in groups.items()
+    ]
+    return Network(sequence, head, [*owned, LayerGroup(HEAD, ("head",))])
+
+
+def count_parameters(parameters: Iterable[Tensor]) -> int:
+    """How many numbers the tensors hold together."""
+    return sum(parameter.numel() for parameter in parameters)
+
+
+def weights_hash(network: nn.Module) -> str:
+    """SHA-256 over names, shapes, dtypes and bytes of all weights and buffers, in hex."""
+    digest = hashlib.sha256()
+    for key, tensor in sorted(network.state_dict().items()):
+        value = tensor.detach().cpu().contiguous()
+        digest.update(f"{key}{tuple(value.shape)}{value.dtype}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _owner(qualified: str, groups: Sequence[LayerGroup]) -> str | None:
+    """The group with the longest claim that is a prefix of the name, at a dot."""
+    best, owner = -1, None
+    for group in groups:
+        for module in group.modules:
+            if (qualified == module or qualified.startswith(module + ".")) and len(module) > best:
+                best, owner = len(module), group.name
+    return owner
+
+
+def _repeated(names: Sequence[str]) -> list[str]:
+    return sorted({name for name in names if names.count(name) > 1})

@@ -1,0 +1,1 @@
+"""Paired comparisons and the sentences they allow."""

@@ -1,0 +1,1 @@
+"""Studies: what was asked, what was recorded, and running it."""
