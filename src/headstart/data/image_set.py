@@ -145,7 +145,8 @@ def _as_uint8(pictures: ArrayLike, what: str) -> NDArray[np.uint8]:
             "(N, height, width, channels)"
         )
     if array.dtype == np.uint8:
-        return array.astype(np.uint8, copy=False)
+        pixels: NDArray[np.uint8] = array
+        return pixels
     if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
         raise DataError(f"{what} holds {array.dtype} or values that are not finite")
     low, high = float(array.min(initial=0)), float(array.max(initial=0))

@@ -1,0 +1,55 @@
+"""Scaling: what happens to a picture's numbers before a network sees them."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+ScalingKind = Literal["raw", "unit", "standardised", "standardised_pixels"]
+
+_BLOCK = 4096  # pictures converted to float64 at a time
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """``(picture − shift) / divisor`` on numbers 0–255.
+
+    Attributes:
+        shift: float32, broadcastable to (height, width, channels).
+        divisor: float32, the same shape, nowhere zero.
+    """
+
+    shift: NDArray[np.float32]
+    divisor: NDArray[np.float32]
+
+
+def fit_scaling(kind: ScalingKind, pictures: NDArray[np.uint8]) -> Scaling:
+    """The scaling of a kind, with statistics from the given (training) pictures only.
+
+    Args:
+        kind: ``"raw"`` keeps 0–255; ``"unit"`` divides by 255; ``"standardised"`` subtracts the
+            mean and divides by the standard deviation of each channel; ``"standardised_pixels"``
+            does so for each pixel position by itself.
+        pictures: uint8, shape (N, height, width, channels). No label is looked at.
+
+    Returns:
+        The scaling; where a pixel never changes its divisor is 1.
+    """
+    one = np.ones((1, 1, 1), dtype=np.float32)
+    if kind == "raw":
+        return Scaling(0 * one, one)
+    if kind == "unit":
+        return Scaling(0 * one, 255 * one)
+    axes = (0,) if kind == "standardised_pixels" else (0, 1, 2)
+    count = len(pictures) * (1 if axes == (0,) else pictures.shape[1] * pictures.shape[2])
+    blocks = [slice(start, start + _BLOCK) for start in range(0, len(pictures), _BLOCK)]
+    mean = sum(pictures[block].sum(axis=axes, dtype=np.float64) for block in blocks) / count
+    squares = sum(
+        np.square(pictures[block] - mean, dtype=np.float64).sum(axis=axes) for block in blocks
+    )
+    deviation = np.sqrt(squares / count)
+    return Scaling(
+        np.asarray(mean, dtype=np.float32),
+        np.where(deviation > 0, deviation, 1).astype(np.float32),
+    )

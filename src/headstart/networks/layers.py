@@ -1,0 +1,93 @@
+"""Layers that builders and heads share: initialised dense and convolution layers, activations."""
+
+import math
+from typing import Literal
+
+import numpy as np
+import torch
+from scipy import special
+from torch import Tensor, nn
+
+Activation = Literal["relu", "selu", "elu", "gelu", "silu", "tanh", "sigmoid", "leaky_relu"]
+Initialisation = Literal[
+    "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal"
+]
+
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "selu": nn.SELU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "leaky_relu": nn.LeakyReLU,
+}
+# The standard deviation of a standard normal cut off at ±2, by which Keras corrects.
+_CUT_NORMAL_DEVIATION = 0.87962566103423978
+
+
+def activation(name: Activation) -> nn.Module:
+    """The activation of that name."""
+    return _ACTIVATIONS[name]()
+
+
+def dense(inputs: int, outputs: int, init: Initialisation, rng: np.random.Generator) -> nn.Linear:
+    """A dense layer with drawn weights and zero biases."""
+    layer = nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")
+    _initialise(layer, init, inputs, outputs, rng)
+    return layer
+
+
+def convolution(
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    stride: int,
+    padding: Literal["valid", "same"],
+    init: Initialisation,
+    rng: np.random.Generator,
+) -> nn.Conv2d:
+    """A square convolution with drawn weights and zero biases; ``"same"`` needs stride 1."""
+    pad: Literal["same"] | int = "same" if padding == "same" else 0
+    # On the meta device nothing is drawn from PyTorch's own random state.
+    layer = nn.Conv2d(inputs, outputs, kernel, stride, pad, device="meta").to_empty(device="cpu")
+    area = kernel * kernel
+    _initialise(layer, init, inputs * area, outputs * area, rng)
+    return layer
+
+
+def _initialise(
+    layer: nn.Linear | nn.Conv2d,
+    init: Initialisation,
+    fan_in: int,
+    fan_out: int,
+    rng: np.random.Generator,
+) -> None:
+    """Draw the weights as Keras does: variance scaling, normals cut off at two deviations.
+
+    Glorot & Bengio 2010 (variance 2/(fan_in + fan_out)), He et al. 2015 (2/fan_in), LeCun et al.
+    1998 (1/fan_in).
+    """
+    family, shape = init.split("_")
+    variance = {
+        "glorot": 2 / (fan_in + fan_out),
+        "he": 2 / fan_in,
+        "lecun": 1 / fan_in,
+    }[family]
+    size = tuple(layer.weight.shape)
+    if shape == "uniform":
+        limit = math.sqrt(3 * variance)
+        drawn = rng.uniform(-limit, limit, size)
+    else:
+        low, high = special.ndtr(-2.0), special.ndtr(2.0)
+        drawn = special.ndtri(rng.uniform(low, high, size))
+        drawn *= math.sqrt(variance) / _CUT_NORMAL_DEVIATION
+    with torch.no_grad():
+        layer.weight.copy_(_tensor(drawn))
+        if layer.bias is not None:
+            layer.bias.zero_()
+
+
+def _tensor(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32))

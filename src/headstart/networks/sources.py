@@ -1,0 +1,155 @@
+"""Sources: trained weights on disk, as safetensors with a JSON description beside them.
+
+A source is never changed: it is read from its file and copied into each trial's own network. What
+was only initialised, never trained or loaded, is not a source.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from headstart.errors import NetworkError
+from headstart.networks.builders import NetworkSettings
+from headstart.networks.groups import Network, weights_hash
+from headstart.networks.heads import HeadSettings
+from headstart.settings import Settings, describe_problems
+
+
+class SourceDescription(Settings):
+    """What stands in the JSON file beside a source's weights.
+
+    Attributes:
+        format: Version of this description.
+        network: The body's settings.
+        head: The settings of the head that it was trained with.
+        picture_shape: Height, width, channels.
+        class_names: What it was trained to tell apart.
+        steps: Optimiser steps that it was trained for.
+        val_accuracy: On its own validation split, a share.
+        val_loss: On the same, in nats.
+        weights_hash: `headstart.networks.groups.weights_hash` of the whole network.
+        origin: Where it came from, in words.
+    """
+
+    format: Literal[1] = 1
+    network: NetworkSettings
+    head: HeadSettings
+    picture_shape: tuple[int, int, int]
+    class_names: tuple[str, ...]
+    steps: int
+    val_accuracy: float | None
+    val_loss: float | None
+    weights_hash: str
+    origin: str
+
+
+def description_path(weights: Path) -> Path:
+    """Where the description of a weights file lies."""
+    return weights.with_suffix(".json")
+
+
+def save_source(network: Network, description: SourceDescription, weights: Path) -> None:
+    """Write a network's weights and its description, each complete or not at all."""
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    temporary = weights.with_name(f".{weights.name}.{os.getpid()}")
+    state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    try:
+        save_file(state, temporary)
+        temporary.replace(weights)
+        temporary.write_text(description.model_dump_json(indent=2), encoding="utf-8")
+        temporary.replace(description_path(weights))
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_description(weights: Path) -> SourceDescription:
+    """The description beside a weights file.
+
+    Raises:
+        NetworkError: If it is missing or not one of ours.
+    """
+    path = description_path(weights)
+    try:
+        text = path.read_text(encoding="utf-8")
+        return SourceDescription.model_validate(json.loads(text))
+    except FileNotFoundError:
+        raise NetworkError(
+            f"{weights.name} has no description {path.name} beside it: a source is a pair of files "
+            "written by headstart (weights and their description)"
+        ) from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise NetworkError(f"{path} cannot be read: {error}") from error
+    except ValidationError as error:
+        raise NetworkError(*describe_problems(error, SourceDescription, where=path.name)) from error
+
+
+def start_from(network: Network, weights: Path) -> SourceDescription:
+    """Copy a source's body into a network; the head stays as it is.
+
+    Args:
+        network: The trial's own network, changed in place.
+        weights: The source's safetensors file, only read.
+
+    Raises:
+        NetworkError: If the files are missing, damaged, untrained, or of another network.
+    """
+    description = read_description(weights)
+    if description.steps < 1:
+        raise NetworkError(
+            f"{weights.name} was never trained: copying random weights is not transfer. Train the "
+            "source, or use the strategy scratch"
+        )
+    state = _read_state(weights)
+    body = {key: value for key, value in state.items() if key.startswith("body.")}
+    own = {k: v for k, v in network.state_dict().items() if k.startswith("body.")}
+    problems = [f"{weights.name} lacks {key!r}" for key in own if key not in body]
+    problems += [
+        f"{weights.name} has {key!r}, which the network lacks" for key in body if key not in own
+    ]
+    problems += [
+        f"{key!r} is {tuple(body[key].shape)} in {weights.name}, {tuple(own[key].shape)} here"
+        for key in own
+        if key in body and body[key].shape != own[key].shape
+    ]
+    if problems:
+        raise NetworkError(*problems, "the source must be a network of the same [network] table")
+    network.load_state_dict(body, strict=False)
+    network.pretrained = True
+    return description
+
+
+def check_source(network: Network, description: SourceDescription, weights: Path) -> None:
+    """Check a source's weights against the hash in its description.
+
+    Args:
+        network: A network of the source's own architecture, filled from the file.
+        description: What the file should hold.
+        weights: The file.
+
+    Raises:
+        NetworkError: If the weights are not those that were described.
+    """
+    network.load_state_dict(_read_state(weights))
+    if weights_hash(network) != description.weights_hash:
+        raise NetworkError(
+            f"{weights.name} is damaged: its weights do not have the hash in its description. "
+            "Delete both files so that the source is trained again, or restore them"
+        )
+
+
+def _read_state(weights: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(weights)
+    except FileNotFoundError:
+        raise NetworkError(f"there is no weights file {weights}") from None
+    except (OSError, SafetensorError) as error:
+        raise NetworkError(
+            f"{weights.name} is not a readable safetensors file ({error}): restore it, or delete "
+            "it so that it is made again"
+        ) from error

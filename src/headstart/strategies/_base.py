@@ -1,0 +1,118 @@
+"""What all strategies share: the settings of training, and the promise to make a plan."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import model_validator
+
+from headstart.networks.groups import HEAD
+from headstart.settings import Settings
+from headstart.strategies.plan import Count, Optimizer, Phase, Plan, Positive, Schedule
+
+
+class Training(Settings):
+    """How a phase trains; a study's ``[training]`` table sets the defaults of its strategies.
+
+    Attributes:
+        optimizer: A name, or a table with a name and options.
+        lr: The learning rate.
+        epochs: Passes over the training pictures.
+        steps: Optimiser steps instead of epochs.
+        batch_size: Pictures a step.
+        schedule: A name, or a table with a name and options.
+        batch_norm: ``"live"`` or ``"frozen"`` statistics in the groups that train.
+        patience: Early stopping on the validation loss, in epochs; the best weights are restored.
+    """
+
+    optimizer: Optimizer = Optimizer()
+    lr: Positive = 0.001
+    epochs: Count | None = None
+    steps: Count | None = None
+    batch_size: Count = 32
+    schedule: Schedule = Schedule()
+    batch_norm: Literal["live", "frozen"] = "live"
+    patience: Count | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_to_tables(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        return {
+            key: {"name": value}
+            if key in ("optimizer", "schedule") and isinstance(value, str)
+            else value
+            for key, value in values.items()
+        }
+
+    @model_validator(mode="after")
+    def _lasts(self) -> Self:
+        if self.epochs is not None and self.steps is not None:
+            raise ValueError("epochs and steps contradict each other: give one of them")
+        return self
+
+    @property
+    def duration(self) -> tuple[int | None, int | None]:
+        """Epochs and steps, one of which is None; five epochs when neither was given."""
+        return (self.epochs or 5, None) if self.steps is None else (None, self.steps)
+
+    def phase(
+        self,
+        name: str,
+        rates: Mapping[str, float | None],
+        *,
+        epochs: int | None = None,
+    ) -> Phase:
+        """A phase with these settings.
+
+        Args:
+            name: The phase's name.
+            rates: Layer group → learning rate, `None` for frozen.
+            epochs: Instead of the settings' own duration.
+        """
+        own_epochs, own_steps = self.duration
+        return Phase(
+            name=name,
+            rates=dict(rates),
+            epochs=epochs if epochs is not None else own_epochs,
+            steps=None if epochs is not None else own_steps,
+            batch_size=self.batch_size,
+            optimizer=self.optimizer,
+            schedule=self.schedule,
+            batch_norm=self.batch_norm,
+            patience=self.patience,
+        )
+
+
+class Strategy(Training):
+    """A way to get from a source to a network for the task.
+
+    A strategy is a settings record that makes a plan; it never touches a network.
+
+    Attributes:
+        kind: The strategy's name, as in ``[strategy.NAME]``; may be left out where the table's
+            name is the kind.
+    """
+
+    kind: str
+    summary: ClassVar[str]
+    needs_source: ClassVar[bool] = True
+
+    @abstractmethod
+    def plan(self, groups: Sequence[str]) -> Plan:
+        """The plan for a network with these layer groups, stem first, ``"head"`` last.
+
+        Raises:
+            StudyError: If the network cannot take this strategy.
+        """
+
+
+def body_groups(groups: Sequence[str]) -> tuple[str, ...]:
+    """All layer groups but the head."""
+    return tuple(group for group in groups if group != HEAD)
+
+
+def frozen_body(groups: Sequence[str], head_lr: float) -> dict[str, float | None]:
+    """Rates with which only the head learns."""
+    return {group: head_lr if group == HEAD else None for group in groups}

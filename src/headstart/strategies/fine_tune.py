@@ -1,0 +1,26 @@
+"""Fine-tuning: everything goes on learning from the source's weights."""
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+from headstart.networks.groups import HEAD
+from headstart.strategies._base import Strategy
+from headstart.strategies.plan import Plan, Positive
+
+
+class FineTune(Strategy):
+    """Everything learns, from the source's weights and with a fresh head.
+
+    Attributes:
+        backbone_lr: The body's learning rate; the head's when left out.
+    """
+
+    kind: Literal["fine_tune"] = "fine_tune"
+    summary: ClassVar[str] = "everything learns, from the source's weights"
+    backbone_lr: Positive | None = None
+
+    def plan(self, groups: Sequence[str]) -> Plan:
+        """One phase in which every layer group learns, the body at its own rate."""
+        body = self.backbone_lr or self.lr
+        rates = {group: self.lr if group == HEAD else body for group in groups}
+        return Plan("source", (self.phase("fine-tune", rates),))

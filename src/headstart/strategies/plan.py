@@ -1,0 +1,163 @@
+"""Plans: a strategy's decisions as data.
+
+A plan is where the body starts and a tuple of phases. A phase says which layer groups learn at
+which rate (`None` means frozen), for how long, with which optimiser. Everything else is derived.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from headstart.errors import StudyError
+from headstart.settings import Settings
+
+OptimizerName = Literal["sgd", "adam", "adamw", "adadelta"]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+
+_OPTIONS: Mapping[str, frozenset[str]] = {
+    "sgd": frozenset({"momentum", "nesterov", "weight_decay"}),
+    "adam": frozenset({"betas", "eps", "weight_decay"}),
+    "adamw": frozenset({"betas", "eps", "weight_decay"}),
+    "adadelta": frozenset({"rho", "eps", "weight_decay"}),
+}
+
+
+class Optimizer(Settings):
+    """An optimiser by PyTorch's names; an option that it does not take is refused.
+
+    Attributes:
+        name: ``"sgd"``, ``"adam"``, ``"adamw"`` or ``"adadelta"``.
+        momentum: Of SGD.
+        nesterov: Nesterov's momentum, of SGD.
+        betas: Of Adam and AdamW.
+        rho: Of Adadelta.
+        eps: Of all but SGD; PyTorch's default when left out.
+        weight_decay: L2 penalty (SGD, Adam, Adadelta) or decoupled decay (AdamW).
+    """
+
+    name: OptimizerName = "sgd"
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    nesterov: bool = False
+    betas: tuple[float, float] = (0.9, 0.999)
+    rho: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    eps: Positive | None = None
+    weight_decay: NotNegative = 0.0
+
+    @model_validator(mode="after")
+    def _has_effect(self) -> Self:
+        idle = sorted(self.model_fields_set - {"name"} - _OPTIONS[self.name])
+        if idle:
+            raise ValueError(
+                f"{', '.join(idle)} has no effect with {self.name}, which takes "
+                f"{', '.join(sorted(_OPTIONS[self.name]))}: leave it out"
+            )
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs momentum above 0")
+        return self
+
+
+class Schedule(Settings):
+    """How the rates change over a phase: each is multiplied by a factor at every step.
+
+    Attributes:
+        name: ``"constant"``; ``"cosine"`` from 1 to `final`; ``"step"``: times `factor` after
+            each of the `milestones`.
+        warmup: Share of the phase's steps over which the factor first rises from 0, linearly.
+        final: Where the cosine ends.
+        milestones: Shares of the phase at which ``"step"`` drops.
+        factor: By how much it drops.
+    """
+
+    name: Literal["constant", "cosine", "step"] = "constant"
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    final: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 0.75)
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+
+    @model_validator(mode="after")
+    def _has_effect(self) -> Self:
+        takes = {"constant": set(), "cosine": {"final"}, "step": {"milestones", "factor"}}
+        idle = sorted(self.model_fields_set - {"name", "warmup"} - takes[self.name])
+        if idle:
+            raise ValueError(
+                f"{', '.join(idle)} has no effect with the {self.name} schedule: leave it out"
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of training.
+
+    Attributes:
+        name: For curves and reports.
+        rates: For each layer group its learning rate, or `None`: frozen.
+        epochs: Passes over the training pictures; `None` when `steps` is given.
+        steps: Optimiser steps; `None` when `epochs` is given.
+        batch_size: Pictures a step.
+        optimizer: Its kind and options; its state starts fresh in every phase.
+        schedule: How the rates change over the phase.
+        batch_norm: ``"live"``: BatchNorm in groups that train normalises by the batch and updates
+            its running statistics; ``"frozen"``: it uses the running statistics as they are. In
+            frozen groups they are always frozen.
+        patience: Stop after this many epochs without a lower validation loss and go back to the
+            best weights; `None`: train to the end and keep the last.
+    """
+
+    name: str
+    rates: Mapping[str, float | None]
+    epochs: int | None
+    steps: int | None
+    batch_size: int
+    optimizer: Optimizer
+    schedule: Schedule
+    batch_norm: Literal["live", "frozen"]
+    patience: int | None
+
+    def trains(self, group: str) -> bool:
+        """Whether a layer group learns in this phase."""
+        return self.rates[group] is not None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a strategy decided for one network.
+
+    Attributes:
+        start: Where the body's weights come from: ``"random"`` or ``"source"``. The head always
+            starts fresh.
+        phases: In order.
+    """
+
+    start: Literal["random", "source"]
+    phases: tuple[Phase, ...]
+
+    def trained_groups(self) -> frozenset[str]:
+        """The layer groups that learn in at least one phase."""
+        return frozenset(
+            group for phase in self.phases for group in phase.rates if phase.trains(group)
+        )
+
+    def check(self, groups: Sequence[str]) -> None:
+        """Refuse a plan that does not say exactly once what happens to each layer group.
+
+        Raises:
+            StudyError: Naming every phase and group concerned.
+        """
+        problems = [] if self.phases else ["a plan needs at least one phase"]
+        for phase in self.phases:
+            missing = [group for group in groups if group not in phase.rates]
+            unknown = [group for group in phase.rates if group not in groups]
+            if missing or unknown:
+                problems.append(
+                    f"phase {phase.name!r} says nothing of {missing} and names unknown {unknown}; "
+                    f"the layer groups are {list(groups)}"
+                )
+            if not any(rate is not None for rate in phase.rates.values()):
+                problems.append(f"phase {phase.name!r} freezes everything: nothing would train")
+        if problems:
+            raise StudyError(*problems)

@@ -1,0 +1,82 @@
+"""Pictures on their way into a network: kept as uint8, scaled a batch at a time."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from headstart.data.scaling import Scaling
+from headstart.data.tasks import Examples
+
+_EVALUATION_BATCH = 1000
+
+
+class Batches:
+    """Pictures (and labels) on a device, given out as scaled float32 batches.
+
+    The pictures stay uint8, a quarter of the memory of floats, and are scaled when needed.
+
+    Attributes:
+        labels: int64 on the device, shape (N,), or None for pictures without labels.
+    """
+
+    def __init__(
+        self,
+        pictures: NDArray[np.uint8],
+        labels: NDArray[np.int64] | None,
+        scaling: Scaling,
+        device: torch.device,
+        *,
+        channels_last: bool = False,
+    ) -> None:
+        self._pictures = torch.from_numpy(np.ascontiguousarray(pictures)).to(device)
+        self._shift = torch.from_numpy(scaling.shift).to(device)
+        self._factor = torch.from_numpy(1 / scaling.divisor).to(device)
+        self._shifted = bool(scaling.shift.any())
+        self._scaled = bool((scaling.divisor != 1).any())
+        self._channels_last = channels_last
+        self.labels = None if labels is None else torch.from_numpy(labels).to(device)
+
+    @classmethod
+    def of(
+        cls,
+        examples: Examples,
+        scaling: Scaling,
+        device: torch.device,
+        *,
+        channels_last: bool = False,
+    ) -> "Batches":
+        """Batches of labelled examples."""
+        return cls(examples.pictures, examples.labels, scaling, device, channels_last=channels_last)
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the pictures lie."""
+        return self._pictures.device
+
+    def inputs(self, rows: Tensor | slice) -> Tensor:
+        """Scaled float32 pictures (batch, channels, height, width) of some rows."""
+        picked = (
+            self._pictures[rows]
+            if isinstance(rows, slice)
+            else self._pictures.index_select(0, rows)
+        )
+        values = picked.to(torch.float32)
+        if self._shifted:
+            values.sub_(self._shift)
+        if self._scaled:
+            values.mul_(self._factor)
+        # (N, H, W, C) in memory is channels-last already; the view only renames the axes.
+        values = values.permute(0, 3, 1, 2)
+        return values if self._channels_last else values.contiguous()
+
+    def in_order(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """All pictures and labels as stored, in large batches, for evaluation."""
+        for start in range(0, len(self), _EVALUATION_BATCH):
+            rows = slice(start, start + _EVALUATION_BATCH)
+            yield self.inputs(rows), None if self.labels is None else self.labels[rows]

@@ -1,0 +1,60 @@
+"""Where the work is done: choosing a device and keeping it deterministic."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+
+from headstart.errors import TrainingError
+
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+
+
+def choose_device(name: DeviceName) -> torch.device:
+    """The device of that name; ``"auto"`` takes CUDA where there is one, else the CPU.
+
+    Raises:
+        TrainingError: If this machine does not have it.
+    """
+    available = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if name == "auto":
+        return torch.device("cuda" if available["cuda"] else "cpu")
+    if not available[name]:
+        there = ", ".join(kind for kind, is_there in available.items() if is_there)
+        raise TrainingError(f"device {name!r} is not available here; there is: {there}")
+    return torch.device(name)
+
+
+def describe_device(device: torch.device) -> str:
+    """The device in words, for the report."""
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    return device.type
+
+
+@contextmanager
+def deterministic(threads: int, device: torch.device) -> Iterator[None]:
+    """Within it, the same seed gives the same bits on this machine.
+
+    Sums are split over threads, so their number is part of what must be the same. On CUDA,
+    PyTorch's deterministic algorithms are switched on.
+    """
+    before_threads, before_mode = (
+        torch.get_num_threads(),
+        torch.are_deterministic_algorithms_enabled(),
+    )
+    torch.set_num_threads(threads)
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before_threads)
+        torch.use_deterministic_algorithms(before_mode)

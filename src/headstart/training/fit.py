@@ -1,0 +1,234 @@
+"""The one training loop: explicit phases, no callbacks."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from headstart.errors import TrainingError
+from headstart.networks.groups import Network
+from headstart.networks.heads import loss, probabilities
+from headstart.seeding import generator, stream_seed
+from headstart.strategies.plan import Phase, Plan
+from headstart.training.batches import Batches
+from headstart.training.optimizers import make_optimizer
+from headstart.training.schedules import rate_factor
+
+# BatchNorm and InstanceNorm in all their forms, timm's too.
+_NORMS = nn.modules.batchnorm._NormBase
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of a learning curve.
+
+    Attributes:
+        phase: The phase's name.
+        epoch: From 1, counted over all phases.
+        train_loss: Mean loss over the steps of the epoch, while training, in nats.
+        val_loss: Loss on the validation split afterwards, in nats.
+        val_accuracy: Share of the validation pictures told rightly.
+        seconds: From the start of the fit.
+    """
+
+    phase: str
+    epoch: int
+    train_loss: float
+    val_loss: float
+    val_accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a fit left behind.
+
+    Attributes:
+        epochs: The learning curve.
+        steps: Optimiser steps made.
+        seconds: Wall time of training and validation.
+        val_loss: Validation loss of the weights that were kept.
+        val_accuracy: Validation accuracy of the weights that were kept.
+    """
+
+    epochs: tuple[Epoch, ...]
+    steps: int
+    seconds: float
+    val_loss: float
+    val_accuracy: float
+
+
+def fit(
+    network: Network,
+    plan: Plan,
+    train: Batches,
+    valid: Batches,
+    seed: int,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> Fit:
+    """Train a network in place, phase by phase.
+
+    The order of the pictures and the dropout come from streams of their own, so that all
+    strategies of one seed see the pictures in the same order. Frozen groups are left bit-identical,
+    buffers included.
+
+    Args:
+        network: On the batches' device, already holding the weights it starts from.
+        plan: What trains when; must cover the network's groups.
+        train: Labelled training pictures.
+        valid: Labelled validation pictures.
+        seed: Names the streams.
+        on_epoch: Told every epoch as it ends.
+
+    Raises:
+        TrainingError: If the loss is no longer a finite number.
+        StudyError: If the plan does not fit the network.
+    """
+    plan.check(network.group_names)
+    clock = _Clock()
+    done: list[Epoch] = []
+    steps = 0
+    with torch.random.fork_rng(devices=_cuda_devices(train.device)):
+        torch.manual_seed(stream_seed(seed, "dropout"))
+        for phase in plan.phases:
+            set_modes(network, phase)
+            course = _Course(network, phase, train, valid, seed, clock)
+            for epoch in course.epochs(first=len(done) + 1):
+                done.append(epoch)
+                if on_epoch is not None:
+                    on_epoch(epoch)
+            steps += course.steps
+    for parameter in network.parameters():
+        parameter.requires_grad_(True)
+        parameter.grad = None
+    network.eval()
+    val_loss, val_accuracy = course.kept
+    return Fit(tuple(done), steps, clock.seconds, val_loss, val_accuracy)
+
+
+def set_modes(network: Network, phase: Phase) -> None:
+    """Make exactly the phase's groups learn: gradients, and the statistics of normalisation.
+
+    Dropout stays on everywhere: it belongs to the architecture, not to a group's weights.
+    """
+    network.train()
+    for name, module in network.named_modules():
+        if isinstance(module, _NORMS) and (
+            phase.batch_norm == "frozen" or not phase.trains(network.group_of(name))
+        ):
+            module.eval()
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(phase.trains(network.group_of(name)))
+
+
+class _Clock:
+    """Seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self._started
+
+
+class _Course:
+    """One phase on its way: steps made, and the weights worth keeping."""
+
+    def __init__(
+        self,
+        network: Network,
+        phase: Phase,
+        train: Batches,
+        valid: Batches,
+        seed: int,
+        clock: _Clock,
+    ) -> None:
+        self._network = network
+        self._phase = phase
+        self._train = train
+        self._valid = valid
+        self._seed = seed
+        self._clock = clock
+        self._optimizer = make_optimizer(network, phase)
+        per_epoch = math.ceil(len(train) / phase.batch_size)
+        self._total_steps = phase.steps or per_epoch * (phase.epochs or 0)
+        self.steps = 0
+        self.kept = (math.inf, 0.0)
+
+    def epochs(self, first: int) -> Iterator[Epoch]:
+        """Train epoch by epoch until the phase is over or patience ends."""
+        best: tuple[float, float] = (math.inf, 0.0)
+        best_state: dict[str, Tensor] | None = None
+        since_best = 0
+        number = first
+        while self.steps < self._total_steps:
+            train_loss = self._one_epoch(number)
+            self.kept = evaluate_loss(self._network, self._valid)
+            yield Epoch(self._phase.name, number, train_loss, *self.kept, self._clock.seconds)
+            number += 1
+            if self._phase.patience is None:
+                continue
+            if self.kept[0] < best[0]:
+                best, since_best = self.kept, 0
+                best_state = {k: v.clone() for k, v in self._network.state_dict().items()}
+            else:
+                since_best += 1
+                if since_best >= self._phase.patience:
+                    break
+        if best_state is not None:
+            self._network.load_state_dict(best_state)
+            self.kept = best
+
+    def _one_epoch(self, number: int) -> float:
+        """One pass over the pictures (or what is left of the steps); its mean loss."""
+        train, phase, labels = self._train, self._phase, self._train.labels
+        assert labels is not None
+        order = torch.from_numpy(generator(self._seed, "order", number).permutation(len(train))).to(
+            train.device
+        )
+        total = torch.zeros((), device=train.device)
+        seen = 0
+        for rows in torch.split(order, phase.batch_size):
+            if self.steps == self._total_steps:
+                break
+            factor = rate_factor(phase.schedule, self.steps, self._total_steps)
+            for group in self._optimizer.param_groups:
+                group["lr"] = group["base_lr"] * factor
+            value = loss(self._network(train.inputs(rows)), labels.index_select(0, rows))
+            self._optimizer.zero_grad(set_to_none=True)
+            value.backward()  # type: ignore[no-untyped-call]
+            self._optimizer.step()
+            total += value.detach() * len(rows)
+            seen += len(rows)
+            self.steps += 1
+        mean = float(total) / seen
+        if not math.isfinite(mean):
+            raise TrainingError(
+                f"the loss became {mean} in epoch {number} (phase {phase.name!r}): lower the "
+                "learning rate, or scale the pictures"
+            )
+        return mean
+
+
+def evaluate_loss(network: Network, batches: Batches) -> tuple[float, float]:
+    """Mean loss in nats and accuracy on labelled pictures; the modules' modes are kept."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    total, right = 0.0, 0
+    with torch.inference_mode():
+        for inputs, labels in batches.in_order():
+            assert labels is not None
+            logits = network(inputs)
+            total += float(loss(logits, labels)) * len(labels)
+            right += int((probabilities(logits).argmax(dim=1) == labels).sum())
+    for module, mode in modes.items():
+        module.training = mode
+    return total / len(batches), right / len(batches)
+
+
+def _cuda_devices(device: torch.device) -> Sequence[int]:
+    return [device.index or 0] if device.type == "cuda" else []

@@ -1,0 +1,31 @@
+"""Schedules: pure functions from a step to a factor on the learning rates."""
+
+import math
+
+from headstart.strategies.plan import Schedule
+
+
+def rate_factor(schedule: Schedule, step: int, steps: int) -> float:
+    """The factor on every learning rate at a step.
+
+    Args:
+        schedule: Its kind and options.
+        step: From 0 to ``steps − 1``.
+        steps: How many steps the phase has.
+
+    Returns:
+        With a warm-up of w steps, ``(step + 1) / w`` for the first w steps. After it, with t the
+        share of the remaining steps done: 1 (constant), ``final + (1 − final)(1 + cos πt)/2``
+        (cosine, Loshchilov & Hutter 2017), or ``factor`` to the number of milestones passed
+        (step; milestones are shares of the whole phase).
+    """
+    warmup_steps = round(schedule.warmup * steps)
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    if schedule.name == "cosine":
+        done = (step - warmup_steps) / max(1, steps - warmup_steps)
+        return schedule.final + (1 - schedule.final) * (1 + math.cos(math.pi * done)) / 2
+    if schedule.name == "step":
+        passed = sum(step >= milestone * steps for milestone in schedule.milestones)
+        return float(schedule.factor**passed)
+    return 1.0
