@@ -1,0 +1,155 @@
+"""The folder where catalogued data sets are kept ready for use, and how they are checked.
+
+A set is kept as ``NAME/pictures.npy`` and ``NAME/labels.npy``, which are mapped into memory. They
+are never trusted: their shape, length and SHA-256 must be those of the catalogue. Hashing runs at
+about 1.5 GB/s where the processor has instructions for SHA (0.04 s for Fashion-MNIST, 0.12 s for
+CIFAR-10), and each process does it once for a file that did not change.
+"""
+
+import hashlib
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TypeVar
+
+import numpy as np
+import platformdirs
+from numpy.typing import NDArray
+
+from headstart.errors import DataError
+
+VARIABLE = "HEADSTART_DATA"
+PICTURES, LABELS = "pictures.npy", "labels.npy"
+LABEL_TYPE = np.dtype("<i8")
+
+Number = TypeVar("Number", bound=np.generic)
+
+_checked: dict[Path, tuple[int, int, int, str]] = {}
+"""Files whose hash this process has seen: size, time of change, inode, hash."""
+
+
+@dataclass(frozen=True)
+class PreparedFacts:
+    """What the prepared arrays of a set must be.
+
+    Attributes:
+        pictures: Their number.
+        picture_shape: Height, width, channels.
+        pictures_sha256: Of the pixels as uint8 in C order, in hex.
+        labels_sha256: Of the labels as little-endian int64, in hex.
+    """
+
+    pictures: int
+    picture_shape: tuple[int, int, int]
+    pictures_sha256: str
+    labels_sha256: str
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Of the array of pictures."""
+        return (self.pictures, *self.picture_shape)
+
+    @property
+    def bytes(self) -> int:
+        """On disk, but for the two headers."""
+        return math.prod(self.shape) + self.pictures * LABEL_TYPE.itemsize
+
+
+class DamagedError(Exception):
+    """A kept file is not what the catalogue says; the message says what is wrong."""
+
+
+def cache_folder() -> Path:
+    """Where data sets are kept: ``HEADSTART_DATA``, else the user's cache folder."""
+    chosen = os.environ.get(VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    return platformdirs.user_cache_path("headstart", appauthor=False) / "data"
+
+
+def unusable(folder: Path, error: OSError, needed_bytes: int) -> DataError:
+    """The error to raise when the cache cannot be written, saying how to mend it."""
+    reason = error.strerror or str(error)
+    return DataError(
+        f"the data folder {folder} cannot be used: {reason}",
+        f"expected a folder that can be written, with {needed_bytes / 1e6:.0f} MB of space: name "
+        f"another one in the environment variable {VARIABLE}",
+    )
+
+
+def is_kept(folder: Path) -> bool:
+    """Whether a prepared set lies in the folder; it is not checked."""
+    return (folder / PICTURES).is_file() and (folder / LABELS).is_file()
+
+
+def open_kept(folder: Path, facts: PreparedFacts) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Map a prepared set into memory, having checked it.
+
+    Returns:
+        Pictures (N, height, width, channels) as uint8 and labels (N,) as int64, read-only.
+
+    Raises:
+        DamagedError: If a file is not what it must be.
+    """
+    pictures: NDArray[np.uint8] = _mapped(
+        folder / PICTURES, facts.shape, np.dtype(np.uint8), facts.pictures_sha256
+    )
+    labels: NDArray[np.int64] = _mapped(
+        folder / LABELS, (facts.pictures,), LABEL_TYPE, facts.labels_sha256
+    )
+    return pictures, labels
+
+
+def write_kept(
+    folder: Path,
+    rows: Iterable[tuple[NDArray[np.uint8], NDArray[np.uint8]]],
+    facts: PreparedFacts,
+) -> None:
+    """Write a set's two files from its rows, a part at a time, so memory stays small.
+
+    Raises:
+        DataError: If there are more or fewer rows than expected, or of another shape.
+    """
+    done = 0
+    # Plain writes, not a memory map: on a full disk they raise, where a map would kill the process.
+    with (folder / PICTURES).open("wb") as pictures, (folder / LABELS).open("wb") as labels:
+        _write_header(pictures, facts.shape, np.dtype(np.uint8))
+        _write_header(labels, (facts.pictures,), LABEL_TYPE)
+        for shown, marks in rows:
+            done += len(marks)
+            if done > facts.pictures or shown.shape[1:] != facts.picture_shape:
+                raise DataError(f"pictures of shape {shown.shape} do not fit into {facts.shape}")
+            pictures.write(np.ascontiguousarray(shown).data)
+            labels.write(marks.astype(LABEL_TYPE).data)
+    if done != facts.pictures:
+        raise DataError(f"{done:,} pictures came, expected {facts.pictures:,}")
+
+
+def _write_header(stream: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> None:
+    np.lib.format.write_array_header_1_0(
+        stream, {"descr": dtype.str, "fortran_order": False, "shape": shape}
+    )
+
+
+def _mapped(
+    path: Path, shape: tuple[int, ...], dtype: np.dtype[Number], sha256: str
+) -> NDArray[Number]:
+    """A file of the cache as a read-only array, if it is what it must be."""
+    try:
+        before = path.stat()
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    # A damaged header goes through NumPy's parser of Python literals, hence SyntaxError.
+    except (OSError, ValueError, EOFError, SyntaxError, MemoryError) as error:
+        raise DamagedError(f"{path.name} cannot be read ({error})") from error
+    if not isinstance(array, np.memmap) or array.shape != shape or array.dtype != dtype:
+        raise DamagedError(f"{path.name} is not {dtype} of shape {shape}")
+    if not array.flags.c_contiguous:
+        raise DamagedError(f"{path.name} is not in C order")
+    seen = (before.st_size, before.st_mtime_ns, before.st_ino, sha256)
+    if _checked.get(path) != seen:
+        if hashlib.sha256(array.data).hexdigest() != sha256:
+            raise DamagedError(f"{path.name} has another SHA-256 than the catalogue")
+        _checked[path] = seen
+    return array
