@@ -4,14 +4,13 @@ A mirror delivers files into a folder or says in one sentence why it cannot (`Mi
 delivers is not trusted: the catalogue checks size and SHA-256 of every file.
 """
 
-import tarfile
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from headstart.data.debian import unpack_debian_archive
+from headstart.data.archives import unpack_debian, unpack_tar
 from headstart.data.progress import Meter
 from headstart.data.transfer import (
     STALL_TIMEOUT_S,
@@ -30,6 +29,7 @@ APT_OPTIONS = (
     f"-oAcquire::http::Timeout={STALL_TIMEOUT_S:.0f}",
     f"-oAcquire::https::Timeout={STALL_TIMEOUT_S:.0f}",
     "-oAcquire::Languages=none",
+    "-oAPT::Update::Error-Mode=any",  # else `update` without a network ends well
     "-qq",
 )
 NPM_OPTIONS = (
@@ -61,6 +61,7 @@ class Mirror(Protocol):
 
         Raises:
             MirrorError: If it cannot.
+            DataError: If what comes cannot be unpacked.
         """
 
 
@@ -76,7 +77,7 @@ class FolderMirror:
         return f"the folder {self.path}"
 
     def deliver(self, _names: Sequence[str], _into: Path, _meter: Meter, /) -> Path:
-        """See `Mirror.deliver`."""
+        """See `Mirror.deliver`; nothing is copied."""
         if not self.path.is_dir():
             raise MirrorError("there is no such folder")
         return self.path
@@ -199,7 +200,7 @@ def fetch_debian_package(
     client = find_client("apt-get")
     clock = Clock(timeout_s, meter)
     into.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=into.parent, prefix=".apt-") as folder:
+    with tempfile.TemporaryDirectory(dir=into, prefix=".apt-") as folder:
         work = Path(folder)
         archives = work / "cache" / "archives"
         (archives / "partial").mkdir(parents=True)
@@ -210,10 +211,12 @@ def fetch_debian_package(
             _download_archives(here, packages, with_dependencies, archives, clock)
         except MirrorError:
             # No lists on this machine, or old ones that name files which are gone.
+            for archive in archives.glob("*.deb"):
+                archive.unlink()
             finish([*fresh, "update"], work, clock)
             _download_archives(fresh, packages, with_dependencies, archives, clock)
         for archive in sorted(archives.glob("*.deb")):
-            unpack_debian_archive(archive, into)
+            unpack_debian(archive, into)
     return into
 
 
@@ -248,18 +251,16 @@ def fetch_npm_package(
 
     Raises:
         MirrorError: If there is no npm, or it does not deliver, or not in time.
+        DataError: If the archive cannot be unpacked.
     """
     client = find_client("npm")
     into.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=into.parent, prefix=".npm-") as folder:
+    with tempfile.TemporaryDirectory(dir=into, prefix=".npm-") as folder:
         work = Path(folder)
         # A cache of its own: nothing stays in the user's home, which may not even be writable.
         options = [f"--cache={work / 'cache'}", f"--pack-destination={work}", *NPM_OPTIONS]
         finish([client, "pack", package, *options], work, Clock(timeout_s, meter))
         for archive in work.glob("*.tgz"):
-            try:
-                with tarfile.open(archive) as members:
-                    members.extractall(into, filter="data")
-            except (tarfile.TarError, EOFError) as error:
-                raise MirrorError(f"{archive.name} cannot be unpacked: {error}") from error
+            with archive.open("rb") as content:
+                unpack_tar(content, into, archive.name)
     return into
