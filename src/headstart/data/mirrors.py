@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from headstart.data.archives import unpack_debian, unpack_tar
 from headstart.data.progress import Meter
 from headstart.data.transfer import (
     STALL_TIMEOUT_S,
@@ -20,6 +19,7 @@ from headstart.data.transfer import (
     find_client,
     finish,
 )
+from headstart.data.unpacking import unpack_debian, unpack_tar
 
 MIRROR_TIMEOUT_S = 900.0
 APT_OPTIONS = (
