@@ -1,0 +1,16 @@
+"""The report's figures, one file each: a record to read by value, and a thin drawing of it.
+
+A figure is a function ``figure(content) -> Figure | None``; adding one is writing its file and
+naming it in `FIGURES`.
+"""
+
+from collections.abc import Callable
+
+from headstart.report.content import ReportContent
+from headstart.report.figures import trial_dots
+from headstart.report.figures._base import Figure, Panel
+
+FIGURES: tuple[Callable[[ReportContent], Figure | None], ...] = (trial_dots.figure,)
+"""In the order of the page."""
+
+__all__ = ["FIGURES", "Figure", "Panel"]

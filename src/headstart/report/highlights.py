@@ -1,0 +1,92 @@
+"""What stands on top of the report: the verdicts, and the few numbers that are set large."""
+
+from typing import NamedTuple
+
+from headstart.report import words
+from headstart.report.content import Budget, Comparison, ReportContent, StrategyResult
+
+
+class Highlight(NamedTuple):
+    """A number set large, and what it is."""
+
+    value: str
+    meaning: str
+
+
+def verdicts(content: ReportContent) -> tuple[tuple[str, tuple[Comparison, ...]], ...]:
+    """The comparisons under a heading for each label budget; no heading when there is only one."""
+    several = len(content.budgets) > 1
+    grouped = []
+    for labels in content.budgets:
+        entries = tuple(entry for entry in content.comparisons if entry.labels == labels)
+        heading = f"With {words.labels(labels, content.training_pictures)}" if several else ""
+        if entries:
+            grouped.append((heading, entries))
+    return tuple(grouped)
+
+
+def highlights(content: ReportContent) -> tuple[Highlight, ...]:
+    """The study's size, its best strategy, its largest difference, its costs, its test reads."""
+    found = [_size(content), _best(content), _largest(content), _trained(content)]
+    reads = int(content.summary["test_reads"])
+    found.append(
+        Highlight(
+            words.whole(reads), f"{'read' if reads == 1 else 'reads'} of the test labels, counted"
+        )
+    )
+    return tuple(highlight for highlight in found if highlight is not None)
+
+
+def _size(content: ReportContent) -> Highlight:
+    done, asked = len(content.finished), len(content.trials)
+    seeds = words.counted(content.trials["seed"].nunique(), "seed")
+    value = f"{done:,} of {asked:,}" if done < asked else f"{done:,}"
+    noun = "trial" if asked == 1 else "trials"
+    return Highlight(value, f"{noun} finished, {seeds}")
+
+
+def _told(content: ReportContent, name: str, labels: Budget) -> str:
+    """A strategy's name, with its label budget when there are several."""
+    if len(content.budgets) == 1:
+        return name
+    return f"{name}, {words.labels(labels)}"
+
+
+def _best(content: ReportContent) -> Highlight | None:
+    known = [(r.accuracy.value, r) for r in content.results if r.accuracy.value is not None]
+    if not known:
+        return None
+    value, result = max(known, key=lambda pair: pair[0])
+    return Highlight(
+        words.percent(value), f"best mean accuracy: {_told(content, result.name, result.labels)}"
+    )
+
+
+def _largest(content: ReportContent) -> Highlight | None:
+    known = [
+        (entry.difference.value, entry)
+        for entry in content.comparisons
+        if entry.difference.value is not None
+    ]
+    if len(known) == 0:
+        return None
+    value, entry = max(known, key=lambda pair: abs(pair[0]))
+    which = "the largest difference: " if len(known) > 1 else ""
+    return Highlight(
+        words.points(value),
+        f"points, {which}{_told(content, entry.a, entry.labels)}, against {entry.b}",
+    )
+
+
+def _trained(content: ReportContent) -> Highlight | None:
+    """The strategy that trains the smallest share of its weights, if any trains less than all."""
+    shares: list[tuple[float, StrategyResult]] = []
+    for result in content.results:
+        own = content.finished[content.finished["strategy"] == result.name]
+        total = own["total_parameters"].astype(float).max() if len(own) else 0.0
+        if result.trainable_parameters is not None and total > 0:
+            shares.append((result.trainable_parameters / total, result))
+    if not shares or min(shares, key=lambda pair: pair[0])[0] >= 1:
+        return None
+    share, result = min(shares, key=lambda pair: pair[0])
+    return Highlight(words.percent(share, 1), f"of the weights are trained by {result.name}")

@@ -1,0 +1,114 @@
+"""The report as one HTML file that asks nothing of the network."""
+
+import base64
+import hashlib
+import os
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from headstart.errors import RecordsError
+from headstart.report import palette, tables, words
+from headstart.report.content import ReportContent
+from headstart.report.figures import FIGURES
+from headstart.report.highlights import highlights, verdicts
+
+_HERE = Path(__file__).parent
+
+
+def render(content: ReportContent) -> str:
+    """The report as an HTML document.
+
+    Nothing in it is fetched: fonts, pictures, styles and the one small script are inside, and its
+    Content-Security-Policy forbids every request and every other script. All names are escaped.
+    """
+    script = (_HERE / "script.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    figures = [made for made in (figure(content) for figure in FIGURES) if made is not None]
+    return _template().render(
+        content=content,
+        style=Markup(_style()),
+        script=Markup(script),
+        script_hash=digest,
+        figures=figures,
+        verdicts=verdicts(content),
+        highlights=highlights(content),
+        tables=tables,
+        words=words,
+        colours={
+            name: palette.colour_variable(pair)
+            for name, pair in palette.strategy_colours(content.strategies, content.baseline).items()
+        },
+    )
+
+
+def write(content: ReportContent, path: Path) -> Path:
+    """Write the report, whole or not at all.
+
+    Args:
+        content: What to show.
+        path: The HTML file; one that is there is replaced.
+
+    Returns:
+        `path`.
+
+    Raises:
+        RecordsError: If the file cannot be written.
+    """
+    text = render(content)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        unfinished = Path(name)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+            unfinished.chmod(0o644)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        raise RecordsError(
+            f"the report cannot be written to {path}: {error.strerror or error}; choose a folder "
+            "that exists, can be written and has room"
+        ) from error
+    return path
+
+
+def data_uri(png: bytes) -> str:
+    """A PNG file as a `data:` address."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["data_uri"] = data_uri
+    return environment.get_template("template.html")
+
+
+@cache
+def _style() -> str:
+    """All style rules: colours, fonts, page."""
+    faces = "".join(
+        f"@font-face{{font-family:'{family}';font-weight:200 900;font-display:block;"
+        f"src:url(data:font/woff2;base64,{_encoded(file)}) format('woff2')}}"
+        for family, file in (
+            ("Headstart Sans", "inter.woff2"),
+            ("Headstart Serif", "source-serif.woff2"),
+        )
+    )
+    page = (_HERE / "style.css").read_text(encoding="utf-8")
+    return faces + palette.variables_css() + palette.scheme_css() + page
+
+
+def _encoded(name: str) -> str:
+    return base64.b64encode((_HERE / "assets" / name).read_bytes()).decode()

@@ -1,0 +1,256 @@
+"""The report's tables: plain texts in rows, ready for the page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from headstart.report import words
+from headstart.report.content import FAILED, ReportContent, StrategyResult, budget
+
+MOST_ROWS = 400
+"""Longer tables are cut in the page: the records hold the rest, and a page must stay light."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column's heading; numbers are set flush right, names may be in any script."""
+
+    heading: str
+    numeric: bool = True
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of texts under headings.
+
+    Attributes:
+        caption: What it holds, a phrase.
+        columns: The headings.
+        rows: One text a column.
+        note: What the reader should know, for example that rows were left out.
+    """
+
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+
+def table(
+    caption: str, columns: Sequence[str | Column], rows: Sequence[Sequence[str]], note: str = ""
+) -> Table:
+    """A table; plain headings are numeric columns, and rows beyond `MOST_ROWS` are left out."""
+    if len(rows) > MOST_ROWS:
+        left_out = f"The first {MOST_ROWS} of {len(rows):,} rows; trials.csv holds every trial."
+        note = f"{note} {left_out}".strip()
+    return Table(
+        caption=caption,
+        columns=tuple(c if isinstance(c, Column) else Column(c) for c in columns),
+        rows=tuple(tuple(row) for row in rows[:MOST_ROWS]),
+        note=note,
+    )
+
+
+NAME = Column("Strategy", numeric=False)
+LABELS = Column("Labels", numeric=False)
+
+
+def results(content: ReportContent) -> Table:
+    """Each strategy at each label budget: trials, accuracy ± spread, parameters, seconds."""
+    several = len(content.budgets) > 1
+    rows = [
+        [
+            result.name,
+            *([words.labels(result.labels)] if several else []),
+            _trials(content, result),
+            _accuracy(content, result),
+            words.percent_interval(result.accuracy),
+            _parameters(content, result),
+            words.seconds(result.fit_seconds),
+        ]
+        for result in content.results
+    ]
+    headings: list[str | Column] = [
+        NAME,
+        *([LABELS] if several else []),
+        "Trials",
+        "Test accuracy ± spread",
+        "95% interval of the mean",
+        "Trainable parameters",
+        "Seconds a fit",
+    ]
+    return table(
+        "Every strategy",
+        headings,
+        rows,
+        "Spread is the standard deviation over seeds; seconds are the mean time of one fit.",
+    )
+
+
+def comparisons(content: ReportContent) -> Table:
+    """Every comparison in numbers."""
+    rows = [
+        [
+            f"{entry.a} − {entry.b}",
+            words.labels(entry.labels),
+            f"{entry.pairs}",
+            words.points(entry.difference.value),
+            words.points_interval(entry.difference),
+            words.p_value(entry.p_value),
+            _reduction(entry.relative_error_reduction),
+            entry.verdict,
+        ]
+        for entry in content.comparisons
+    ]
+    return table(
+        "Differences of test accuracy",
+        [
+            Column("Comparison", numeric=False),
+            LABELS,
+            "Pairs",
+            "Difference in points",
+            "95% interval",
+            "p-value",
+            "Errors avoided",
+            Column("Verdict", numeric=False),
+        ],
+        rows,
+        "A p-value needs at least six pairs.",
+    )
+
+
+def failures(content: ReportContent) -> Table | None:
+    """The trials that failed, with their reasons; None when there are none."""
+    failed = content.trials[content.trials["state"] == FAILED]
+    if failed.empty:
+        return None
+    rows = [
+        [str(row.strategy), words.labels(budget(row.labels)), f"{row.seed}", _text(row.error)]
+        for row in failed.itertuples()
+    ]
+    return table(
+        "Trials that failed", [NAME, LABELS, "Seed", Column("Reason", numeric=False)], rows
+    )
+
+
+def sources(content: ReportContent) -> Table | None:
+    """The source networks trained here; None when there are none."""
+    if content.sources.empty:
+        return None
+    rows = [
+        [
+            f"{row.seed}",
+            words.percent(_finite(row.val_accuracy)),
+            words.whole(_finite(row.epochs)),
+            words.seconds(_finite(row.fit_seconds)),
+            _text(row.weights_hash)[:12],
+        ]
+        for row in content.sources.itertuples()
+    ]
+    return table(
+        "The source network, once a seed",
+        ["Seed", "Validation accuracy", "Epochs", "Fit", Column("Weights", numeric=False)],
+        rows,
+        "Validation accuracy is on the source's own classes.",
+    )
+
+
+def class_counts(content: ReportContent) -> tuple[Table, ...]:
+    """Class × split, a table a task, with the sum below."""
+    made = []
+    for task, caption in (("target", "The target task"), ("source", "The source task")):
+        counts = content.class_counts[content.class_counts["task"] == task]
+        if counts.empty:
+            continue
+        splits = list(dict.fromkeys(counts["split"].astype(str)))
+        cells = counts.pivot_table(
+            index="class_name", columns="split", values="count", aggfunc="sum", sort=False
+        )
+        rows = [
+            [str(name), *(words.whole(_finite(line.get(split))) for split in splits)]
+            for name, line in cells.iterrows()
+        ]
+        if len(rows) > 1:
+            rows.append(["all classes", *(words.whole(float(cells[s].sum())) for s in splits)])
+        made.append(table(caption, [Column("Class", numeric=False), *splits], rows))
+    return tuple(made)
+
+
+def trials(content: ReportContent) -> Table:
+    """Every trial, one row each."""
+    rows = [
+        [
+            str(row.strategy),
+            words.labels(budget(row.labels)),
+            f"{row.seed}",
+            str(row.state),
+            words.percent(_finite(row.val_accuracy)),
+            words.percent(_finite(row.test_accuracy)),
+            words.decimal(_finite(row.test_log_loss), 4),
+            words.whole(_finite(row.epochs)),
+            words.seconds(_finite(row.fit_seconds)),
+        ]
+        for row in content.trials.itertuples()
+    ]
+    return table(
+        "Every trial",
+        [
+            NAME,
+            LABELS,
+            "Seed",
+            Column("State", numeric=False),
+            "Validation accuracy",
+            "Test accuracy",
+            "Test log loss",
+            "Epochs",
+            "Fit",
+        ],
+        rows,
+    )
+
+
+def _trials(content: ReportContent, result: StrategyResult) -> str:
+    """Finished trials, and of how many when some did not finish."""
+    all_trials = content.trials
+    named = all_trials[all_trials["strategy"] == result.name]
+    asked = sum(budget(value) == result.labels for value in named["labels"])
+    return f"{result.trials} of {asked}" if asked > result.trials else f"{result.trials}"
+
+
+def _accuracy(content: ReportContent, result: StrategyResult) -> str:
+    """Mean ± standard deviation over seeds; the mean alone for a single seed."""
+    own = content.accuracies(result.name, result.labels)
+    mean = words.percent(result.accuracy.value)
+    if len(own) < 2:
+        return mean
+    spread = float(own.std(ddof=1))
+    return f"{mean.removesuffix('%')} ± {words.percent(spread)}"
+
+
+def _parameters(content: ReportContent, result: StrategyResult) -> str:
+    """Trainable parameters of all, when the trials tell the total."""
+    own = content.trials[content.trials["strategy"] == result.name]
+    totals = pd.to_numeric(own["total_parameters"], errors="coerce").dropna()
+    trainable = words.whole(result.trainable_parameters)
+    return trainable if totals.empty else f"{trainable} of {words.whole(float(totals.max()))}"
+
+
+def _reduction(estimate: object) -> str:
+    """The relative error reduction with its interval."""
+    if not isinstance(estimate, tuple):
+        return words.NONE
+    value, low, high = estimate
+    if value is None:
+        return words.NONE
+    text = words.percent(value, 0)
+    return text if low is None else f"{text} ({words.percent(low, 0)} to {words.percent(high, 0)})"
+
+
+def _finite(value: object) -> float | None:
+    number = pd.to_numeric(pd.Series([value]), errors="coerce").iloc[0]
+    return None if pd.isna(number) else float(number)
+
+
+def _text(value: object) -> str:
+    return words.NONE if value is None or value != value or value == "" else str(value)

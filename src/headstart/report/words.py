@@ -1,0 +1,112 @@
+"""Numbers as the report writes them: one form for each kind, the same everywhere."""
+
+from headstart.report.content import Budget, Estimate
+
+MINUS = "−"
+NONE = "–"
+
+
+def percent(share: float | None, digits: int = 2) -> str:
+    """A share as a percentage: 0.9736 → "97.36%"."""
+    return NONE if share is None else f"{_signed(100 * share, digits, plus=False)}%"
+
+
+def points(share: float | None, digits: int = 2) -> str:
+    """A difference of shares in points, always with its sign: -0.0102 → "−1.02"."""
+    return NONE if share is None else _signed(100 * share, digits, plus=True)
+
+
+def points_interval(estimate: Estimate) -> str:
+    """An interval of differences in points: "−1.31 to −0.74"."""
+    if estimate.low is None or estimate.high is None:
+        return NONE
+    return f"{points(estimate.low)} to {points(estimate.high)}"
+
+
+def percent_interval(estimate: Estimate) -> str:
+    """An interval of shares: "97.1 to 97.6%"."""
+    if estimate.low is None or estimate.high is None:
+        return NONE
+    return f"{percent(estimate.low).removesuffix('%')} to {percent(estimate.high)}"
+
+
+def whole(number: float | None) -> str:
+    """A whole number with thousands set apart: 275808 → "275,808"."""
+    return NONE if number is None else f"{number:,.0f}".replace("-", MINUS)
+
+
+def decimal(number: float | None, digits: int = 3) -> str:
+    """A number to so many digits after the point."""
+    return NONE if number is None else _signed(number, digits, plus=False)
+
+
+def seconds(duration: float | None) -> str:
+    """A duration: "0.42 s", "12.3 s", "2 min 05 s", "1 h 10 min"."""
+    if duration is None:
+        return NONE
+    if duration < 59.95:
+        return f"{duration:.2f} s" if duration < 9.995 else f"{duration:.1f} s"
+    total = round(duration)
+    if total < 3600:
+        return f"{total // 60} min {total % 60:02d} s"
+    return f"{total // 3600} h {total % 3600 // 60:02d} min"
+
+
+def p_value(value: float | None) -> str:
+    """A p-value: "0.031", "< 0.001", or a dash when there is none."""
+    if value is None:
+        return NONE
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def labels(budget: Budget, available: int | None = None) -> str:
+    """A label budget: "1 label", "200 labels", "all labels", "all 9,936 labels"."""
+    if budget == "all":
+        return f"all {whole(available)} labels" if available else "all labels"
+    return "1 label" if budget == 1 else f"{whole(float(budget))} labels"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A count with its noun: "1 trial", "60 trials"."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def listed(items: list[str]) -> str:
+    """Items in a sentence: "a, b and c"."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def wrapped(text: str, width: int, lines: int = 3) -> list[str]:
+    """A name broken into at most `lines` lines of about `width` characters, else cut with "…".
+
+    Names of strategies are often joined by underscores or hyphens; a line may end after one.
+    """
+    pieces: list[str] = [""]
+    for character in text:
+        pieces[-1] += character
+        if character in " _-/,":
+            pieces.append("")
+    rows = [""]
+    for piece in filter(None, pieces):
+        for start in range(0, len(piece), width):
+            part = piece[start : start + width]
+            if rows[-1] and len(rows[-1] + part.rstrip()) > width:
+                rows.append("")
+            rows[-1] += part
+    rows = [row.strip() for row in rows]
+    if len(rows) > lines:
+        rows = [*rows[: lines - 1], f"{rows[lines - 1][: width - 1]}…"]
+    return rows
+
+
+def cut(text: str, width: int) -> str:
+    """A text of at most `width` characters, with "…" where it was cut."""
+    return text if len(text) <= width else f"{text[: width - 1].rstrip()}…"
+
+
+def _signed(number: float, digits: int, *, plus: bool) -> str:
+    """Fixed digits with a true minus; what rounds to zero has no sign."""
+    text = f"{abs(number):,.{digits}f}"
+    if float(text.replace(",", "")) == 0:
+        return text
+    return (MINUS if number < 0 else "+" if plus else "") + text
