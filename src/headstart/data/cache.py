@@ -7,10 +7,12 @@ CIFAR-10), and each process does it once for a file that did not change.
 """
 
 import hashlib
+import io
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import platformdirs
@@ -24,8 +26,8 @@ PICTURES, LABELS = "pictures.npy", "labels.npy"
 
 Number = TypeVar("Number", bound=np.generic)
 
-_checked: dict[Path, tuple[int, int, int, str]] = {}
-"""Files whose hash this process has seen: size, time of change, inode, hash."""
+_checked: dict[Path, tuple[int, int, str]] = {}
+"""Files whose hash this process has seen: inode, time of change in ns, hash."""
 
 
 class DamagedError(Exception):
@@ -86,8 +88,8 @@ def write_kept(
     done = 0
     # Plain writes, not a memory map: on a full disk they raise, where a map would kill the process.
     with (folder / PICTURES).open("wb") as pictures, (folder / LABELS).open("wb") as labels:
-        _write_header(pictures, facts.shape, np.dtype(np.uint8))
-        _write_header(labels, (facts.pictures,), LABEL_TYPE)
+        pictures.write(_header(facts.shape, np.dtype(np.uint8)))
+        labels.write(_header((facts.pictures,), LABEL_TYPE))
         for shown, marks in rows:
             done += len(marks)
             if done > facts.pictures or shown.shape[1:] != facts.picture_shape:
@@ -98,27 +100,35 @@ def write_kept(
         raise DataError(f"{done:,} pictures came, expected {facts.pictures:,}")
 
 
-def _write_header(stream: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> None:
+def _header(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> bytes:
+    """What a ``.npy`` file with such an array in C order begins with."""
+    stream = io.BytesIO()
     np.lib.format.write_array_header_1_0(
         stream, {"descr": dtype.str, "fortran_order": False, "shape": shape}
     )
+    return stream.getvalue()
 
 
 def _mapped(
     path: Path, shape: tuple[int, ...], dtype: np.dtype[Number], sha256: str
 ) -> NDArray[Number]:
     """A file of the cache as a read-only array, if it is what it must be."""
+    # The header is compared, not parsed: only one is right, and a damaged one cannot mislead.
+    header = _header(shape, dtype)
+    expected_bytes = len(header) + math.prod(shape) * dtype.itemsize
     try:
-        before = path.stat()
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    # A damaged header goes through NumPy's parser of Python literals, hence SyntaxError.
-    except (OSError, ValueError, EOFError, SyntaxError, MemoryError) as error:
-        raise DamagedError(f"{path.name} cannot be read ({error})") from error
-    if not isinstance(array, np.memmap) or array.shape != shape or array.dtype != dtype:
-        raise DamagedError(f"{path.name} is not {dtype} of shape {shape}")
-    if not array.flags.c_contiguous:
-        raise DamagedError(f"{path.name} is not in C order")
-    seen = (before.st_size, before.st_mtime_ns, before.st_ino, sha256)
+        with path.open("rb") as stream:
+            facts = os.fstat(stream.fileno())
+            if facts.st_size != expected_bytes:
+                raise DamagedError(
+                    f"{path.name} holds {facts.st_size:,} bytes, expected {expected_bytes:,}"
+                )
+            if stream.read(len(header)) != header:
+                raise DamagedError(f"{path.name} is not {dtype} of shape {shape}")
+            array = np.memmap(stream, dtype, mode="r", offset=len(header), shape=shape)
+    except OSError as error:
+        raise DamagedError(f"{path.name} cannot be read: {error.strerror}") from error
+    seen = (facts.st_ino, facts.st_mtime_ns, sha256)
     if _checked.get(path) != seen:
         if hashlib.sha256(array.data).hexdigest() != sha256:
             raise DamagedError(f"{path.name} has another SHA-256 than the catalogue")

@@ -1,6 +1,7 @@
 """One transfer, by HTTPS or by a package client, with a time limit and its progress shown."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,8 @@ from headstart.data.progress import Meter
 CONNECT_TIMEOUT_S = 4.0
 STALL_TIMEOUT_S = 20.0
 CHUNK_BYTES = 1 << 16
+TELLING = re.compile(r"E: |npm (error|ERR!) (?!code|errno|syscall|A complete log)\S")
+"""What begins a line in which apt-get or npm says what is wrong."""
 
 
 class MirrorError(Exception):
@@ -182,5 +185,5 @@ def _bytes_in(folder: Path) -> int:
 def _last_words(text: str) -> str:
     """The lines of a client's output that say what is wrong, at most two."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if line.startswith(("E:", "npm error", "npm ERR!"))]
+    telling = [line for line in lines if TELLING.match(line)]
     return "; ".join((telling or lines)[:2]) or "it said nothing"

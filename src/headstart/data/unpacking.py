@@ -14,6 +14,11 @@ from headstart.errors import DataError
 
 AR_MAGIC = b"!<arch>\n"
 AR_HEADER_BYTES = 60
+DAMAGE = (
+    *(tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, ValueError),
+    # Members that stand in each other's way, or links in a circle; a full disk is no damage.
+    *(FileExistsError, IsADirectoryError, NotADirectoryError, RuntimeError),
+)
 
 
 def unpack_debian(archive: Path, into: Path) -> None:
@@ -61,7 +66,7 @@ def unpack_tar(archive: IO[bytes], into: Path, name: str) -> None:
         with tarfile.open(fileobj=archive) as members:
             for member in members:
                 _place(members, member, root)
-    except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, ValueError) as error:
+    except DAMAGE as error:
         raise DataError(f"{name} cannot be unpacked: {error}") from error
 
 
