@@ -226,7 +226,7 @@ def _curves(names: tuple[str, ...], seeds: int, budgets: tuple[Budget, ...]) -> 
 def _confusion(name: str, labels: Budget, size: int) -> NDArray[np.float64]:
     random = np.random.default_rng(len(name))
     right = TRUE_MEANS.get((name, labels), 0.93)
-    wrong = random.gamma(0.35, 1.0, (size, size)) * (1 - np.eye(size))
+    wrong = random.gamma(0.12, 1.0, (size, size)) * (1 - np.eye(size))
     wrong *= 36 * (1 - right) / np.maximum(wrong.sum(axis=1, keepdims=True), 1e-9)
     matrix: NDArray[np.float64] = wrong + np.diag(36 - wrong.sum(axis=1))
     return matrix

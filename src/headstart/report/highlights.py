@@ -30,9 +30,7 @@ def highlights(content: ReportContent) -> tuple[Highlight, ...]:
     found = [_size(content), _best(content), _largest(content), _trained(content)]
     reads = int(content.summary["test_reads"])
     found.append(
-        Highlight(
-            words.whole(reads), f"{'read' if reads == 1 else 'reads'} of the test labels, counted"
-        )
+        Highlight(words.whole(reads), f"{'read' if reads == 1 else 'reads'} of the test labels")
     )
     return tuple(highlight for highlight in found if highlight is not None)
 

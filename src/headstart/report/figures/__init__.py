@@ -7,10 +7,16 @@ naming it in `FIGURES`.
 from collections.abc import Callable
 
 from headstart.report.content import ReportContent
-from headstart.report.figures import trial_dots
+from headstart.report.figures import confusion, differences, label_curve, learning, trial_dots
 from headstart.report.figures._base import Figure, Panel
 
-FIGURES: tuple[Callable[[ReportContent], Figure | None], ...] = (trial_dots.figure,)
+FIGURES: tuple[Callable[[ReportContent], Figure | None], ...] = (
+    trial_dots.figure,
+    differences.figure,
+    label_curve.figure,
+    learning.figure,
+    confusion.figure,
+)
 """In the order of the page."""
 
 __all__ = ["FIGURES", "Figure", "Panel"]

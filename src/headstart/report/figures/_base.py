@@ -46,7 +46,7 @@ LOOK: Spec = {
         "offset": 6,
         "frame": "group",
     },
-    "concat": {"spacing": 22},
+    "concat": {"spacing": 24},
 }
 """No frames, quiet axes, the palette's inks."""
 
@@ -107,10 +107,10 @@ class Drawing:
         """Whether it is drawn for a desktop or paper rather than for a phone."""
         return self.width >= WIDE
 
-    @property
-    def gutter(self) -> int:
+    def gutter(self, names: Sequence[str]) -> int:
         """The room at the left for the names of rows, pixels."""
-        return 170 if self.wide else 104
+        longest = max((len(line) for lines in self.names(names) for line in lines), default=0)
+        return round(min(max(8.2 * longest, 84), 180 if self.wide else 104)) + 16
 
     def names(self, names: Sequence[str]) -> list[list[str]]:
         """Strategies' names as lines that fit the gutter."""
@@ -173,6 +173,9 @@ def at(pixels: float) -> Spec:
     return {"value": pixels}
 
 
+NAME_LOOK: Spec = {"align": "left", "fontWeight": 600, "fontSize": 13, "lineHeight": 15}
+
+
 def strategy_colour(content: ReportContent) -> Spec:
     """The channel that gives every strategy its colour, as drawn in light."""
     pairs = palette.strategy_colours(content.strategies, content.baseline)
@@ -190,11 +193,15 @@ class Extent:
 
     @property
     def digits(self) -> int:
-        """How many digits after the point of a percentage tell the ticks apart."""
-        if len(self.ticks) < 2:
-            return 1
-        step = 100 * (self.ticks[1] - self.ticks[0])
-        return max(0, -math.floor(math.log10(step) + 1e-9))
+        """How many digits after the point the ticks need."""
+        return next(
+            (d for d in range(9) if all(abs(t - round(t, d)) < 1e-10 for t in self.ticks)), 9
+        )
+
+    @property
+    def percent_digits(self) -> int:
+        """How many digits after the point the ticks need as percentages."""
+        return max(0, self.digits - 2)
 
     def scale(self, start: float, end: float) -> Spec:
         """A linear scale onto pixels `start` to `end`."""
@@ -244,3 +251,25 @@ def stacked_offsets(values: Sequence[float], bins: Extent, count: int = 70) -> l
         members = np.flatnonzero(bin_of == number)
         offsets[members] = (np.arange(len(members)) - (len(members) - 1) / 2) * 2 / tallest
     return [float(value) for value in offsets]
+
+
+def apart(places: Sequence[float], least: float) -> list[float]:
+    """Places for labels, each near where it belongs and none nearer than `least` to another.
+
+    Labels that would touch are moved as a group around the group's middle (the least squares
+    solution under the order, by pooling neighbours).
+
+    Returns:
+        The new places, in the order given.
+    """
+    order = sorted(range(len(places)), key=lambda number: places[number])
+    groups: list[tuple[float, int]] = []
+    for rank, number_ in enumerate(order):
+        groups.append((places[number_] - rank * least, 1))
+        while len(groups) > 1 and groups[-2][0] > groups[-1][0]:
+            (mean_2, size_2), (mean_1, size_1) = groups.pop(), groups.pop()
+            size = size_1 + size_2
+            groups.append(((mean_1 * size_1 + mean_2 * size_2) / size, size))
+    pooled = [mean for mean, size in groups for _ in range(size)]
+    moved = {number_: pooled[rank] + rank * least for rank, number_ in enumerate(order)}
+    return [moved[number_] for number_ in range(len(places))]

@@ -6,6 +6,7 @@ import pandas as pd
 from headstart.report import palette, words
 from headstart.report.content import Budget, ReportContent
 from headstart.report.figures._base import (
+    NAME_LOOK,
     Drawing,
     Extent,
     Figure,
@@ -107,8 +108,13 @@ def _chart(content: ReportContent, labels: Budget, drawing: Drawing) -> Spec:
     """One label budget: a row a strategy."""
     dots, means = trial_dots(content, labels), trial_means(content, labels)
     room = extent([*dots["accuracy"], *means["mean"]], ticks=6 if drawing.wide else 4, ceiling=1.0)
-    axis = {"values": list(room.ticks), "format": f".{room.digits}%", "title": "Test accuracy"}
-    x = number("accuracy", scale=room.scale(drawing.gutter, drawing.width - 24), axis=axis)
+    axis = {
+        "values": list(room.ticks),
+        "format": f".{room.percent_digits}%",
+        "title": "Test accuracy",
+    }
+    start, end = drawing.gutter(content.strategies), drawing.width - 24
+    x = number("accuracy", scale=room.scale(start, end), axis=axis)
     rows = len(content.strategies)
     y = number("y", scale={"domain": [rows - 0.5, -0.5], "nice": False}, axis=None)
     piled = _piled(dots, room, drawing.width // 10)
@@ -118,9 +124,9 @@ def _chart(content: ReportContent, labels: Budget, drawing: Drawing) -> Spec:
         "width": drawing.width,
         "height": STEP * rows,
         "layer": [
+            *_names(content, drawing, y),
             *(_lines(drawing, piled, x, y) if joined else []),
             *_dots(drawing, piled, x, y, strategy_colour(content)),
-            *_names(content, drawing, y),
             *_means(drawing, means, x, y),
         ],
     } | ({"title": title} if len(content.budgets) > 1 else {})
@@ -165,6 +171,7 @@ def _dots(drawing: Drawing, dots: pd.DataFrame, x: Spec, y: Spec, colour: Spec) 
 
 
 def _names(content: ReportContent, drawing: Drawing, y: Spec) -> list[Spec]:
+    """The strategies' names at the left, and a faint line to lead the eye along each row."""
     names = pd.DataFrame(
         {
             "strategy": content.strategies,
@@ -172,16 +179,13 @@ def _names(content: ReportContent, drawing: Drawing, y: Spec) -> list[Spec]:
             "lines": drawing.names(content.strategies),
         }
     )
-    look = {
-        "align": "right",
-        "baseline": "middle",
-        "fontWeight": 600,
-        "fontSize": 13,
-        "lineHeight": 15,
-    }
-    x = at(drawing.gutter - 18)
-    colour = strategy_colour(content)
-    return [layer(drawing.data(names), "text", look, x=x, y=y, text=field("lines"), color=colour)]
+    data, colour = drawing.data(names), strategy_colour(content)
+    start, end = at(drawing.gutter(content.strategies)), at(drawing.width)
+    look = NAME_LOOK | {"baseline": "middle"}
+    return [
+        layer(data, "rule", {"color": palette.GRID[0]}, x=start, x2=end, y=y),
+        layer(data, "text", look, x=at(0), y=y, text=field("lines"), color=colour),
+    ]
 
 
 def _means(drawing: Drawing, means: pd.DataFrame, x: Spec, y: Spec) -> list[Spec]:
