@@ -62,12 +62,13 @@ def child_owners(module: nn.Module) -> dict[str, str]:
     Returns:
         Parameter's qualified name → group, in the module's own order.
     """
-    prefix, current = "", module
-    while True:
-        children = [name for name, child in current.named_children() if _has_parameters(child)]
-        if len(children) != 1 or any(True for _ in current.parameters(recurse=False)):
+    prefix, current, children = "", module, _weighted_children(module)
+    while len(children) == 1 and not list(current.parameters(recurse=False)):
+        inside = _weighted_children(current.get_submodule(children[0]))
+        if not inside:
             break
         prefix, current = f"{prefix}{children[0]}.", current.get_submodule(children[0])
+        children = inside
     owners = {}
     for name, _ in module.named_parameters():
         first = name.removeprefix(prefix).split(".")[0]
@@ -135,8 +136,9 @@ def _is_matched(name: str, pattern: Any) -> bool:
     return any(re.match(expression, name) for expression in expressions)
 
 
-def _has_parameters(module: nn.Module) -> bool:
-    return any(True for _ in module.parameters())
+def _weighted_children(module: nn.Module) -> list[str]:
+    """The names of a module's children that hold parameters."""
+    return [name for name, child in module.named_children() if list(child.parameters())]
 
 
 def _title(child: str) -> str:

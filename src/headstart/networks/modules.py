@@ -9,7 +9,7 @@ import copy
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from headstart.errors import NetworkError, nearest
 from headstart.networks.body_groups import child_owners, claimed_groups
@@ -51,18 +51,28 @@ def from_module(
     else:
         claimed = claimed_groups(whole, _owners(whole, groups))
     network = Network(whole, top, [*claimed, LayerGroup(HEAD, (HEAD,))], pretrained=pretrained)
-    features = _output(whole, picture, "the module without its head")
-    found = _output(network, picture, "the head on top of the body")
-    if features.ndim != 2 or found.shape != expected.shape or not torch.allclose(
-        found, expected, rtol=1e-4, atol=1e-5
-    ):  # fmt: skip
-        raise NetworkError(
-            f"{name!r} is not the head of this module: with it taken out the module gives features "
-            f"of shape {tuple(features.shape)}, and the head on top of them does not give what "
-            "the module gives. If something follows it (a softmax, say), leave that out: headstart "
-            "works on logits; else point at the head by its qualified name"
-        )
+    _check_head(network, name, picture, expected)
     return network
+
+
+def _check_head(network: Network, name: str, picture: Tensor, expected: Tensor) -> None:
+    """Refuse a head that is not all that stands on top of a row of features."""
+    try:
+        features = _output(network.body, picture, "the module without it")
+        found = _output(network, picture, "the head on top of the rest")
+    except NetworkError as error:
+        raise NetworkError(f"{name!r} is not the head of this module: {error}") from error
+    if features.ndim != 2:
+        raise NetworkError(
+            f"{name!r} is not the head of this module: it takes features of shape "
+            f"{tuple(features.shape[1:])} a picture, expected one row"
+        )
+    if found.shape != expected.shape or not torch.allclose(found, expected, 1e-4, 1e-5):
+        raise NetworkError(
+            f"{name!r} is not the head of this module: put on top of the rest, it does not give "
+            "what the module gives. If something follows it (a softmax, say), leave that out, as "
+            "headstart works on logits; else point at the head by its qualified name"
+        )
 
 
 def _copy(module: nn.Module) -> nn.Module:
@@ -134,7 +144,7 @@ def _is_below(name: str, path: str) -> bool:
     return name == path or name.startswith(f"{path}.")
 
 
-def _output(module: nn.Module, picture: torch.Tensor, what: str) -> torch.Tensor:
+def _output(module: nn.Module, picture: Tensor, what: str) -> Tensor:
     """What a module makes of pictures in evaluation mode; the modes are put back."""
     modes = {each: each.training for each in module.modules()}
     module.eval()
@@ -149,7 +159,7 @@ def _output(module: nn.Module, picture: torch.Tensor, what: str) -> torch.Tensor
     finally:
         for each, mode in modes.items():
             each.training = mode
-    if not isinstance(output, torch.Tensor):
+    if not isinstance(output, Tensor):
         raise NetworkError(f"{what} gives a {type(output).__name__}, expected one tensor of logits")
     return output
 
