@@ -24,14 +24,15 @@ class Scaling:
     divisor: NDArray[np.float32]
 
 
-def fit_scaling(kind: ScalingKind, pictures: NDArray[np.uint8]) -> Scaling:
-    """The scaling of a kind, with statistics from the given (training) pictures only.
+def fit_scaling(kind: ScalingKind, pictures: NDArray[np.uint8], rows: NDArray[np.int64]) -> Scaling:
+    """The scaling of a kind, with statistics from some (training) pictures only.
 
     Args:
         kind: ``"raw"`` keeps 0–255; ``"unit"`` divides by 255; ``"standardised"`` subtracts the
             mean and divides by the standard deviation of each channel; ``"standardised_pixels"``
             does so for each pixel position by itself.
         pictures: uint8, shape (N, height, width, channels). No label is looked at.
+        rows: Which of them to take the statistics from.
 
     Returns:
         The scaling; where a pixel never changes its divisor is 1.
@@ -42,14 +43,13 @@ def fit_scaling(kind: ScalingKind, pictures: NDArray[np.uint8]) -> Scaling:
     if kind == "unit":
         return Scaling(0 * one, 255 * one)
     axes = (0,) if kind == "standardised_pixels" else (0, 1, 2)
-    count = len(pictures) * (1 if axes == (0,) else pictures.shape[1] * pictures.shape[2])
-    blocks = [slice(start, start + _BLOCK) for start in range(0, len(pictures), _BLOCK)]
+    blocks = np.array_split(rows, max(1, len(rows) // _BLOCK))
+    count = len(rows) * int(np.prod(pictures.shape[1:3])) if len(axes) == 3 else len(rows)
     mean = sum(pictures[block].sum(axis=axes, dtype=np.float64) for block in blocks) / count
-    squares = sum(
-        np.square(pictures[block] - mean, dtype=np.float64).sum(axis=axes) for block in blocks
-    )
+    squares = sum(np.square(pictures[block] - mean).sum(axis=axes) for block in blocks)
     deviation = np.sqrt(squares / count)
+    shape = (1, 1, -1) if len(axes) == 3 else pictures.shape[1:]
     return Scaling(
-        np.asarray(mean, dtype=np.float32),
-        np.where(deviation > 0, deviation, 1).astype(np.float32),
+        mean.astype(np.float32).reshape(shape),
+        np.where(deviation > 0, deviation, 1).astype(np.float32).reshape(shape),
     )

@@ -109,6 +109,10 @@ class Task:
         """The validation examples."""
         return self.examples(self.valid_rows)
 
+    def numbers(self, rows: Rows) -> NDArray[np.int64]:
+        """The task's class numbers of some rows, −1 for rows of other classes."""
+        return self._number[self.images.labels[rows]]
+
     def examples(self, rows: Rows) -> Examples:
         """The examples at rows that are not in the test split.
 
@@ -117,7 +121,7 @@ class Task:
         """
         if np.isin(rows, self.test.rows).any():
             raise DataError("test pictures have no labels here: open the test split's door")
-        return Examples(self.images.pictures[rows], self._number[self.images.labels[rows]])
+        return Examples(self.images.pictures[rows], self.numbers(rows))
 
     def budget_rows(self, budget: Budget, seed: int, *, stored: bool = False) -> Rows:
         """The training rows that a trial with this label budget may use.
@@ -144,7 +148,7 @@ class Task:
                 f"a label budget of {budget} cannot hold one label of each of the "
                 f"{len(self.class_names)} classes: raise it"
             )
-        labels = self._number[self.images.labels[self.train_rows]]
+        labels = self.numbers(self.train_rows)
         if stored:
             check_classes(labels[:budget], self.class_names, f"training (first {budget} stored)")
             return self.train_rows[:budget]

@@ -172,7 +172,7 @@ def _mlp(settings: MlpSettings, shape: tuple[int, int, int], rng: np.random.Gene
         name, bend = f"dense_{number}", f"{settings.activation}_{number}"
         body[name] = dense(width, size, settings.init, rng)
         body[bend] = activation(settings.activation)
-        groups[name] = [name, bend]
+        groups[name] = [name, bend] if groups else ["flatten", name, bend]
         width = size
     return body, groups, width
 

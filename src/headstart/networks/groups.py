@@ -136,10 +136,10 @@ def count_parameters(parameters: Iterable[Tensor]) -> int:
     return sum(parameter.numel() for parameter in parameters)
 
 
-def weights_hash(network: nn.Module) -> str:
-    """SHA-256 over names, shapes, dtypes and bytes of all weights and buffers, in hex."""
+def weights_hash(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, shapes, dtypes and bytes of a state dict, in hex."""
     digest = hashlib.sha256()
-    for key, tensor in sorted(network.state_dict().items()):
+    for key, tensor in sorted(state.items()):
         value = tensor.detach().cpu().contiguous()
         digest.update(f"{key}{tuple(value.shape)}{value.dtype}".encode())
         digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())

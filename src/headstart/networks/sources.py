@@ -9,11 +9,13 @@ import os
 from pathlib import Path
 from typing import Literal
 
+import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from headstart.data.scaling import Scaling, ScalingKind
 from headstart.errors import NetworkError
 from headstart.networks.builders import NetworkSettings
 from headstart.networks.groups import Network, weights_hash
@@ -34,6 +36,7 @@ class SourceDescription(Settings):
         val_accuracy: On its own validation split, a share.
         val_loss: On the same, in nats.
         weights_hash: `headstart.networks.groups.weights_hash` of the whole network.
+        scaling: The kind of scaling that its pictures had; the numbers are beside its weights.
         origin: Where it came from, in words.
     """
 
@@ -46,6 +49,7 @@ class SourceDescription(Settings):
     val_accuracy: float | None
     val_loss: float | None
     weights_hash: str
+    scaling: ScalingKind
     origin: str
 
 
@@ -54,11 +58,15 @@ def description_path(weights: Path) -> Path:
     return weights.with_suffix(".json")
 
 
-def save_source(network: Network, description: SourceDescription, weights: Path) -> None:
+def save_source(
+    network: Network, scaling: Scaling, description: SourceDescription, weights: Path
+) -> None:
     """Write a network's weights and its description, each complete or not at all."""
     weights.parent.mkdir(parents=True, exist_ok=True)
     temporary = weights.with_name(f".{weights.name}.{os.getpid()}")
     state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    state["scaling.shift"] = torch.from_numpy(scaling.shift)
+    state["scaling.divisor"] = torch.from_numpy(scaling.divisor)
     try:
         save_file(state, temporary)
         temporary.replace(weights)
@@ -124,23 +132,35 @@ def start_from(network: Network, weights: Path) -> SourceDescription:
     return description
 
 
-def check_source(network: Network, description: SourceDescription, weights: Path) -> None:
-    """Check a source's weights against the hash in its description.
+def read_scaling(weights: Path) -> Scaling:
+    """The scaling that a source's pictures had, and that its features need again.
 
-    Args:
-        network: A network of the source's own architecture, filled from the file.
-        description: What the file should hold.
-        weights: The file.
+    Raises:
+        NetworkError: If the file is missing, damaged, or holds no scaling.
+    """
+    state = _read_state(weights)
+    if not {"scaling.shift", "scaling.divisor"} <= set(state):
+        raise NetworkError(f"{weights.name} does not say how its pictures were scaled")
+    return Scaling(state["scaling.shift"].numpy(), state["scaling.divisor"].numpy())
+
+
+def check_source(weights: Path) -> SourceDescription:
+    """Check a source's weights against the hash in its description.
 
     Raises:
         NetworkError: If the weights are not those that were described.
     """
-    network.load_state_dict(_read_state(weights))
-    if weights_hash(network) != description.weights_hash:
+    description = read_description(weights)
+    if weights_hash(_network_state(_read_state(weights))) != description.weights_hash:
         raise NetworkError(
             f"{weights.name} is damaged: its weights do not have the hash in its description. "
             "Delete both files so that the source is trained again, or restore them"
         )
+    return description
+
+
+def _network_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key: value for key, value in state.items() if not key.startswith("scaling.")}
 
 
 def _read_state(weights: Path) -> dict[str, Tensor]:

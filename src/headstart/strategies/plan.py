@@ -4,7 +4,7 @@ A plan is where the body starts and a tuple of phases. A phase says which layer 
 which rate (`None` means frozen), for how long, with which optimiser. Everything else is derived.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
@@ -24,6 +24,15 @@ _OPTIONS: Mapping[str, frozenset[str]] = {
     "adamw": frozenset({"betas", "eps", "weight_decay"}),
     "adadelta": frozenset({"rho", "eps", "weight_decay"}),
 }
+
+
+def idle_options(settings: Settings, takes: Collection[str]) -> list[str]:
+    """The options that were changed from their default although nothing reads them."""
+    return sorted(
+        name
+        for name, field in type(settings).model_fields.items()
+        if name not in takes and getattr(settings, name) != field.default
+    )
 
 
 class Optimizer(Settings):
@@ -49,7 +58,7 @@ class Optimizer(Settings):
 
     @model_validator(mode="after")
     def _has_effect(self) -> Self:
-        idle = sorted(self.model_fields_set - {"name"} - _OPTIONS[self.name])
+        idle = idle_options(self, {"name"} | _OPTIONS[self.name])
         if idle:
             raise ValueError(
                 f"{', '.join(idle)} has no effect with {self.name}, which takes "
@@ -80,8 +89,12 @@ class Schedule(Settings):
 
     @model_validator(mode="after")
     def _has_effect(self) -> Self:
-        takes = {"constant": set(), "cosine": {"final"}, "step": {"milestones", "factor"}}
-        idle = sorted(self.model_fields_set - {"name", "warmup"} - takes[self.name])
+        takes: dict[str, set[str]] = {
+            "constant": set(),
+            "cosine": {"final"},
+            "step": {"milestones", "factor"},
+        }
+        idle = idle_options(self, {"name", "warmup"} | takes[self.name])
         if idle:
             raise ValueError(
                 f"{', '.join(idle)} has no effect with the {self.name} schedule: leave it out"

@@ -1,0 +1,168 @@
+"""The command line: arguments → library calls, no logic.
+
+Whatever is slow to import is imported inside the commands, so that ``--help`` is quick.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from headstart.errors import HeadstartError, StudyError
+
+
+class _Commands(TyperGroup):
+    """The commands; Ctrl-C in any of them ends with 130, as shells expect."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Do a command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            print("interrupted; the same command goes on where it stopped", file=sys.stderr)
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    name="headstart",
+    cls=_Commands,
+    help="Does a head start help, which one, how much is it worth, and is that real?",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+data = typer.Typer(help="The catalogue of data sets.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data, name="data")
+
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study's file.")]
+
+
+@app.command()
+def compare(
+    study_file: StudyFile,
+    seeds: Annotated[int | None, typer.Option(help="Use the seeds 0 to N − 1.")] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Label budgets, for example 50,200,all.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="The study's folder.  [default: studies/NAME]")
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Begin anew; the old folder is kept, renamed.")
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try failed trials once more.")
+    ] = False,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Trials at a time.  [default: CPU cores]")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the summary as JSON, nothing else.")
+    ] = False,
+) -> None:
+    """Do a study's trials and say what the numbers allow.
+
+    The same command goes on where it was stopped. Exit code 0: fine; 1: some trials failed; 2: bad
+    input; 130: interrupted.
+    """
+    from headstart import api, console
+    from headstart.study.spec import load_study, with_settings
+
+    study = with_settings(load_study(study_file), seeds=seeds, labels=_budgets(labels))
+    folder = output or Path("studies") / study_file.stem
+    with console.listening() as listener:
+        results = api.compare(
+            study, folder, fresh=fresh, retry_failed=retry_failed, jobs=jobs, listener=listener
+        )
+    if as_json:
+        console.print_json(results.summary)
+    else:
+        console.print_results(results)
+    raise typer.Exit(1 if results.failed else 0)
+
+
+@app.command()
+def report(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A study's folder.")],
+    output: Annotated[
+        Path | None, typer.Option(help="Where to write it.  [default: DIR/report.html]")
+    ] = None,
+) -> None:
+    """Draw a study's report again from its records."""
+    from headstart import console
+    from headstart.report.results import Results
+
+    results = Results.read(directory)
+    console.print_line(f"report: {results.report(output)}")
+
+
+@app.command()
+def show(study_file: StudyFile) -> None:
+    """Show the networks layer by layer, and what each phase of each strategy trains."""
+    from headstart import console
+    from headstart.study.compare import open_workplace
+    from headstart.study.layout import layout
+    from headstart.study.spec import load_study
+
+    console.print_layout(layout(open_workplace(load_study(study_file))))
+
+
+@data.command("list")
+def data_list() -> None:
+    """List the data sets that can be had by name."""
+    from headstart import console
+    from headstart.data import catalog
+
+    console.print_catalog(catalog.describe())
+
+
+@data.command("get")
+def data_get(name: Annotated[str, typer.Argument(help="A set's name.")]) -> None:
+    """Fetch a data set and check it; what is here is not fetched again."""
+    from headstart import console
+    from headstart.data import catalog
+
+    console.print_line(str(catalog.get(name)))
+
+
+@data.command("where")
+def data_where(name: Annotated[str, typer.Argument(help="A set's name.")]) -> None:
+    """Print the folder of a data set that is on this machine."""
+    from headstart import console
+    from headstart.data import catalog
+
+    folder = catalog.where(name)
+    if folder is None:
+        raise StudyError(f"{name} is not on this machine yet: headstart data get {name}")
+    console.print_line(str(folder))
+
+
+def _budgets(text: str | None) -> list[int | str] | None:
+    """Label budgets from the command line."""
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    wrong = [part for part in parts if part != "all" and not part.isdecimal()]
+    if wrong:
+        raise StudyError(
+            f"--labels {text}: {', '.join(map(repr, wrong))} is neither a number nor all; "
+            "for example --labels 50,200,all"
+        )
+    return [part if part == "all" else int(part) for part in parts]
+
+
+def main() -> None:
+    """Run the command line; mistakes that a user can mend are told without a traceback."""
+    try:
+        app()
+    except HeadstartError as error:
+        for number, problem in enumerate(error.problems):
+            print(f"{'error: ' if number == 0 else '       '}{problem}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,240 @@
+"""What the command line prints: tables on standard output, progress on standard error."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+from rich.text import Text
+
+from headstart.data.catalog import CatalogEntry
+from headstart.report.results import Results, labels_words
+from headstart.study.layout import Layout
+from headstart.study.progress import Listener, Progress
+
+_VERDICT_STYLES = {"better": "green", "worse": "red", "equivalent": "blue", "undecided": "yellow"}
+
+
+def _out() -> Console:
+    return Console(highlight=False)
+
+
+@contextmanager
+def listening() -> Iterator[Listener]:
+    """A listener that shows a live view on a terminal, plain lines elsewhere; on stderr."""
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        yield _plain_lines(console)
+        return
+    bar = Bar(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("trials", total=None, note="")
+
+        def live(progress: Progress) -> None:
+            if progress.said:
+                bar.console.print(Text(progress.said, style="dim"))
+            bar.update(
+                task,
+                total=progress.total,
+                completed=progress.complete + progress.failed,
+                note=_note(progress),
+            )
+
+        yield live
+
+
+def _plain_lines(console: Console) -> Listener:
+    def tell(progress: Progress) -> None:
+        if progress.said:
+            done = progress.complete + progress.failed
+            console.print(
+                f"[{done}/{progress.total}] {progress.said}", markup=False, soft_wrap=True
+            )
+
+    return tell
+
+
+def _note(progress: Progress) -> str:
+    parts = [f"{len(progress.running)} running"]
+    if progress.failed:
+        parts.append(f"{progress.failed} failed")
+    if progress.seconds_left:
+        parts.append(f"about {duration(progress.seconds_left)} left")
+    return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words."""
+    if seconds < 100:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    if seconds < 6000:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def print_line(text: str) -> None:
+    """Print a line as it is."""
+    print(text)
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """Print JSON and nothing else."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def print_results(results: Results) -> None:
+    """Print the table, the differences, a sentence for each, and where the report lies."""
+    out = _out()
+    out.print()
+    out.print(Text(results.summary["question"], style="bold"))
+    out.print(_strategies_table(results))
+    if results.summary["comparisons"]:
+        out.print(_comparisons_table(results.summary["comparisons"]))
+        for entry, sentence in zip(
+            results.summary["comparisons"], results.sentences(), strict=True
+        ):
+            out.print(Text("• ") + Text(sentence, style=_VERDICT_STYLES[entry["verdict"]]))
+    failed = [row for row in results.records.rows if row["state"] == "failed"]
+    for row in failed:
+        out.print(
+            Text(f"failed: {row['strategy']}, seed {row['seed']}, ", style="red")
+            + Text(f"{labels_words(row['labels'])}: {row['error']}", style="red")
+        )
+    reads = results.summary["test_reads"]
+    out.print()
+    out.print(f"test labels read {reads} time{'' if reads == 1 else 's'}")
+    out.print(f"report: {results.directory / 'report.html'}", soft_wrap=True)
+
+
+def _strategies_table(results: Results) -> Table:
+    table = _table("strategy")
+    for name in ("labels", "trials", "accuracy", "95% interval", "trained", "seconds"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for entry in results.summary["strategies"]:
+        answers = results.records.answers.get((entry["name"], entry["labels"]))
+        accuracy, low, high = (entry["accuracy"][key] for key in ("mean", "low", "high"))
+        spread = ""
+        if answers is not None and len(answers.seeds) > 1:
+            spread = f" ± {100 * np.std(answers.correct.mean(axis=1), ddof=1):.2f}"
+        trained, seconds = entry["trainable_parameters"], entry["fit_seconds"]
+        table.add_row(
+            entry["name"],
+            str(entry["labels"]),
+            str(entry["trials"]),
+            f"{100 * accuracy:.2f}{spread}" if accuracy is not None else "–",
+            f"{100 * low:.2f} to {100 * high:.2f}" if low is not None else "–",
+            f"{trained:,}" if trained is not None else "–",
+            f"{seconds:.2f}" if seconds is not None else "–",
+        )
+    table.caption = (
+        "accuracy in percent: mean ± standard deviation over seeds; trained: parameters; "
+        "seconds: median of one fit"
+    )
+    table.caption_justify = "left"
+    return table
+
+
+def _comparisons_table(comparisons: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table("difference in points")
+    for name in ("labels", "pairs", "mean", "95% interval", "p", "errors"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for entry in comparisons:
+        low, high = entry["low"], entry["high"]
+        table.add_row(
+            f"{entry['a']} − {entry['b']}",
+            str(entry["labels"]),
+            str(entry["pairs"]),
+            f"{100 * entry['difference']:+.2f}",
+            f"{100 * low:+.2f} to {100 * high:+.2f}" if low is not None else "–",
+            f"{entry['p_value']:.3f}" if entry["p_value"] is not None else "–",
+            _errors_words(entry["relative_error_reduction"]),
+        )
+    return table
+
+
+def _errors_words(reduction: Mapping[str, float] | None) -> str:
+    if reduction is None:
+        return "–"
+    share = reduction["value"]
+    return f"{100 * abs(share):.0f}% {'fewer' if share >= 0 else 'more'}"
+
+
+def print_layout(layout: Layout) -> None:
+    """Print a study's network layer by layer, and what each phase trains."""
+    out = _out()
+    layers = _table("layer", "kind", "group", "output shape")
+    layers.add_column("parameters", justify="right")
+    for row in layout.layers:
+        shape = " × ".join(map(str, row.output_shape))
+        layers.add_row(row.name, row.kind, row.group, shape, f"{row.parameters:,}")
+    out.print(layers)
+    out.print(f"{layout.parameters:,} parameters")
+    if layout.source_units is not None:
+        out.print(
+            f"The source is the same network with a head for its own {layout.source_units} "
+            "classes; only its body is carried over."
+        )
+    phases = _table("strategy", "phase", "lasts", "learning rates")
+    phases.add_column("trains", justify="right")
+    for phase in layout.phases:
+        phases.add_row(
+            phase.strategy,
+            phase.phase,
+            phase.duration,
+            _rates_words(phase.rates),
+            f"{phase.trainable:,}",
+        )
+    out.print()
+    out.print(phases)
+
+
+def _rates_words(rates: Mapping[str, float | None]) -> str:
+    """Rates by layer group, neighbours with one rate told together."""
+    parts = []
+    for rate, names in groupby(rates, key=lambda name: rates[name]):
+        first, *others = names
+        who = f"{first} to {others[-1]}" if others else first
+        parts.append(f"{who}: {'frozen' if rate is None else f'{rate:g}'}")
+    return "\n".join(parts)
+
+
+def print_catalog(entries: Sequence[CatalogEntry]) -> None:
+    """Print the catalogue of data sets."""
+    table = _table("name", "title")
+    for name in ("pictures", "classes"):
+        table.add_column(name, justify="right")
+    table.add_column("size")
+    table.add_column("here")
+    for entry in entries:
+        height, width, channels = entry.picture_shape
+        table.add_row(
+            entry.name,
+            entry.title,
+            f"{entry.pictures:,}",
+            str(len(entry.class_names)),
+            f"{height} × {width} × {channels}",
+            "yes" if entry.here else "no",
+        )
+    _out().print(table)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE, pad_edge=False, show_edge=False)
+    for column in columns:
+        table.add_column(column)
+    return table

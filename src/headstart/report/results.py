@@ -1,0 +1,115 @@
+"""Results: a compared study, as Python sees it."""
+
+import html
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from headstart.report.summary import summarise
+from headstart.study.folder import write_whole
+from headstart.study.results import StudyRecords
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REPORT_NAME = "report.html"
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a comparison found; shows its verdicts and table in a notebook.
+
+    Attributes:
+        records: The study's records as plain data.
+    """
+
+    records: StudyRecords
+
+    @classmethod
+    def read(cls, directory: Path | str) -> Self:
+        """The results of a study that was compared before.
+
+        Raises:
+            RecordsError: If the folder holds none.
+        """
+        return cls(StudyRecords.read(Path(directory)))
+
+    @property
+    def directory(self) -> Path:
+        """The study's folder."""
+        return self.records.directory
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """The content of ``summary.json``; see `headstart.report.summary.summarise`."""
+        return summarise(self.records)
+
+    @property
+    def trials(self) -> "pd.DataFrame":
+        """The trials in long form, one row each, as in ``trials.csv``."""
+        return self.records.trials
+
+    @property
+    def failed(self) -> int:
+        """How many of the trials asked for failed."""
+        return sum(row["state"] == "failed" for row in self.records.rows)
+
+    def report(self, path: Path | str | None = None) -> Path:
+        """Draw the report.
+
+        Args:
+            path: Where to; ``report.html`` in the study's folder by default.
+
+        Returns:
+            The path written.
+        """
+        from headstart.report.from_records import report_content
+        from headstart.report.page import write
+
+        target = Path(path) if path is not None else self.directory / REPORT_NAME
+        return write(report_content(self.records, self.summary), target)
+
+    def write_files(self) -> Path:
+        """Write ``trials.csv``, ``summary.json`` and the report into the study's folder."""
+        write_whole(self.directory / "trials.csv", self.trials.to_csv(index=False))
+        text = json.dumps(self.summary, indent=2, ensure_ascii=False, allow_nan=False)
+        write_whole(self.directory / "summary.json", text + "\n")
+        return self.report()
+
+    def sentences(self) -> list[str]:
+        """One sentence for each comparison with the baseline, the label budget in front."""
+        several = len(self.records.study.study.labels) > 1
+        return [
+            (f"{labels_words(entry['labels'])}: " if several else "") + entry["sentence"]
+            for entry in self.summary["comparisons"]
+        ]
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{html.escape(entry['name'])}</td><td>{labels_words(entry['labels'])}</td>"
+            f"<td>{entry['trials']}</td><td>{accuracy_words(entry['accuracy'])}</td></tr>"
+            for entry in self.summary["strategies"]
+        )
+        said = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in self.sentences())
+        return (
+            f"<p><b>{html.escape(self.summary['question'])}</b></p><ul>{said}</ul>"
+            "<table><thead><tr><th>strategy</th><th>labels</th><th>trials</th>"
+            f"<th>accuracy (95% interval)</th></tr></thead><tbody>{rows}</tbody></table>"
+        )
+
+
+def labels_words(labels: int | str) -> str:
+    """A label budget in words."""
+    return "all labels" if labels == "all" else f"{labels} labels"
+
+
+def accuracy_words(accuracy: dict[str, float | None]) -> str:
+    """An accuracy in percent with its interval, or a dash."""
+    if accuracy["mean"] is None:
+        return "–"
+    text = f"{100 * accuracy['mean']:.2f}%"
+    if accuracy["low"] is None or accuracy["high"] is None:
+        return text
+    return f"{text} ({100 * accuracy['low']:.2f} to {100 * accuracy['high']:.2f})"

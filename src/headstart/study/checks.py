@@ -1,0 +1,84 @@
+"""Checks: can every trial be trained? All problems are found before anything is."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from headstart.errors import HeadstartError, StudyError
+from headstart.networks.groups import Network
+from headstart.networks.sources import check_source, start_from
+from headstart.study.workplace import Workplace
+
+
+class _Problems:
+    """Problems found so far, each once."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, None] = {}
+
+    @contextmanager
+    def gathered(self) -> Iterator[None]:
+        """Note what goes wrong within, and go on after it."""
+        try:
+            yield
+        except HeadstartError as error:
+            self.found.update(dict.fromkeys(error.problems))
+
+
+def check_study(workplace: Workplace) -> None:
+    """Find out, before anything is trained, whether every trial can be.
+
+    Raises:
+        StudyError: With every problem found.
+    """
+    problems = _Problems()
+    settings = workplace.study.study
+    same_split = workplace.study.split.order == "stored"
+    for seed in settings.seeds[:1] if same_split else settings.seeds:
+        with problems.gathered():
+            _check_seed(workplace, seed, problems)
+        if problems.found:
+            break  # the other seeds would only say it again
+    with problems.gathered():
+        _check_networks(workplace, settings.seeds[0], problems)
+    if problems.found:
+        raise StudyError(*problems.found)
+
+
+def _check_seed(workplace: Workplace, seed: int, problems: _Problems) -> None:
+    """Splits, classes and budgets of one seed."""
+    settings = workplace.study.study
+    task = workplace.task(seed)
+    for labels in settings.labels:
+        with problems.gathered():
+            task.budget_rows(labels, seed, stored=settings.label_order == "stored")
+    source = workplace.study.source
+    if source is not None and source.file is None:
+        workplace.source_task(seed)
+
+
+def _check_networks(workplace: Workplace, seed: int, problems: _Problems) -> None:
+    """The network, every strategy's plan for it, and the source it starts from."""
+    study = workplace.study
+    with problems.gathered():
+        network = workplace.network(workplace.task(seed), seed)
+        for name in study.strategy:
+            with problems.gathered():
+                workplace.plan(name, network)
+        _check_source(workplace, network, seed)
+
+
+def _check_source(workplace: Workplace, network: Network, seed: int) -> None:
+    source = workplace.study.source
+    if source is None:
+        return
+    if source.file is None:
+        workplace.network(workplace.source_task(seed), seed)
+        return
+    description = check_source(source.file)
+    start_from(network, source.file)
+    data = workplace.study.data
+    if "scaling" in data.model_fields_set and data.scaling != description.scaling:
+        raise StudyError(
+            f"data.scaling = {data.scaling!r}, but the source was trained with "
+            f"{description.scaling!r}, and its features need the same: leave data.scaling out"
+        )

@@ -1,0 +1,146 @@
+"""Comparing: from a study to records, scores and a summary."""
+
+import json
+import os
+from functools import partial
+from pathlib import Path
+
+from headstart.data import catalog
+from headstart.data.image_set import ImageSet
+from headstart.errors import RecordsError, StudyError
+from headstart.study.checks import check_study
+from headstart.study.folder import resolved_toml, study_folder, write_whole
+from headstart.study.identity import differences, trial_configuration
+from headstart.study.lead import Lead
+from headstart.study.progress import Listener
+from headstart.study.provenance import class_counts, data_hash, provenance, splits_csv
+from headstart.study.records import Records, TrialKey
+from headstart.study.results import StudyRecords
+from headstart.study.runner import InlineRunner, ProcessRunner, Runner
+from headstart.study.scoring import score_trials
+from headstart.study.spec import Study
+from headstart.study.workplace import ImageLoader, Workplace
+
+_INLINE_TRIALS = 4  # up to so many trials, starting worker processes costs more than it saves
+
+
+def train_and_score(
+    study: Study,
+    output: Path | str,
+    *,
+    images: ImageSet | None,
+    fresh: bool,
+    retry_failed: bool,
+    jobs: int | None,
+    listener: Listener,
+) -> StudyRecords:
+    """Do a study's trials, score them, and read the records.
+
+    The arguments are those of `headstart.compare`.
+    """
+    loader = _loader(study, images)
+    with study_folder(Path(output).absolute(), fresh=fresh) as folder:
+        workplace = Workplace(study, loader, folder)
+        content_hash = data_hash(workplace.images)
+        check_study(workplace)
+        records = Records.open(folder, create=True)
+        try:
+            keys = _plan(workplace, records, content_hash)
+            if retry_failed:
+                states = records.states()
+                records.wait_again([key for key in keys if states[key] == "failed"])
+            _describe(workplace, records, content_hash)
+            _train(workplace, records, keys, jobs, listener)
+            score_trials(workplace, records, keys)
+        finally:
+            records.close()
+        return StudyRecords.read(folder)
+
+
+def open_workplace(study: Study, images: ImageSet | None = None) -> Workplace:
+    """A workplace to look at a study without training anything.
+
+    Raises:
+        HeadstartError: With every problem that would keep the study from being trained.
+    """
+    workplace = Workplace(study, _loader(study, images), Path())
+    check_study(workplace)
+    return workplace
+
+
+def _loader(study: Study, images: ImageSet | None) -> ImageLoader:
+    """What gives a worker process its pictures: a name to look up, or the arrays themselves."""
+    if (study.data.name is None) == (images is None):
+        raise StudyError(
+            "data.name: name a set of the catalogue, or give images= from Python, not both"
+            if images is not None
+            else "data.name is missing: name a set of the catalogue (headstart data list), or give "
+            "images= from Python"
+        )
+    if images is not None:
+        return partial(_given, images)
+    assert study.data.name is not None
+    return partial(catalog.load, study.data.name)
+
+
+def _given(images: ImageSet) -> ImageSet:
+    return images
+
+
+def _plan(workplace: Workplace, records: Records, content_hash: str) -> tuple[TrialKey, ...]:
+    """Write the trials down; refuse a folder whose trials meant something else."""
+    study = workplace.study
+    configurations = {
+        TrialKey(name, seed, labels): trial_configuration(study, name, seed, labels, content_hash)
+        for seed in study.study.seeds
+        for labels in study.study.labels
+        for name in study.strategy
+    }
+    changed = dict.fromkeys(
+        line
+        for key, before in records.configurations().items()
+        if key in configurations
+        for line in differences(before, configurations[key])
+    )
+    if changed:
+        raise RecordsError(
+            f"{records.path.parent} holds trials of a study that was asked differently:",
+            *(f"  {line}" for line in changed),
+            "undo the change, give another --output, or use --fresh to begin anew (the old folder "
+            "is kept)",
+        )
+    records.plan_trials(configurations)
+    return tuple(configurations)
+
+
+def _describe(workplace: Workplace, records: Records, content_hash: str) -> None:
+    """Write down what the trials will be made of: settings, splits, class counts, versions."""
+    study, folder = workplace.study, workplace.directory
+    made_with = provenance(study, workplace.images, content_hash)
+    write_whole(folder / "study.toml", resolved_toml(study, made_with))
+    write_whole(folder / "splits.csv", splits_csv(workplace))
+    records.set_meta("provenance", json.dumps(made_with))
+    task = workplace.task(study.study.seeds[0])
+    described = {"class_names": task.class_names, "class_counts": class_counts(workplace)}
+    records.set_meta("task", json.dumps(described))
+
+
+def _train(
+    workplace: Workplace,
+    records: Records,
+    keys: tuple[TrialKey, ...],
+    jobs: int | None,
+    listener: Listener,
+) -> None:
+    """Do the trials that are waiting."""
+    states = records.states()
+    waiting = sum(states[key] == "waiting" for key in keys)
+    cores = max(1, (os.cpu_count() or 1) // workplace.study.study.threads)
+    workers = min(cores if jobs is None else jobs, waiting)
+    if (jobs is None and waiting <= _INLINE_TRIALS) or workplace.device.type != "cpu":
+        workers = 1
+    runner: Runner = InlineRunner(workplace) if workers <= 1 else ProcessRunner(workplace, workers)
+    try:
+        Lead(workplace, records, keys, runner, listener).go()
+    finally:
+        runner.close()

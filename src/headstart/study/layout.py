@@ -1,0 +1,141 @@
+"""The layout of a study: its networks layer by layer, and which phase trains what."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from headstart.networks.groups import Network, count_parameters
+from headstart.study.workplace import Workplace
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One layer of a network.
+
+    Attributes:
+        name: Its qualified name.
+        kind: Its class.
+        group: The layer group that it belongs to, or "" where it has no weights.
+        output_shape: Of one picture, without the batch.
+        parameters: How many numbers it learns at most.
+    """
+
+    name: str
+    kind: str
+    group: str
+    output_shape: tuple[int, ...]
+    parameters: int
+
+
+@dataclass(frozen=True)
+class StrategyRow:
+    """One phase of one strategy: what happens to each layer group.
+
+    Attributes:
+        strategy: The strategy's name.
+        phase: The phase's name.
+        duration: In words.
+        rates: Layer group → learning rate, None where frozen.
+        trainable: Parameters that learn in this phase.
+    """
+
+    strategy: str
+    phase: str
+    duration: str
+    rates: dict[str, float | None]
+    trainable: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A study's network and what its strategies do to it.
+
+    Attributes:
+        layers: The target's network, stem first.
+        groups: The names of its layer groups.
+        phases: Every phase of every strategy.
+        parameters: Of the whole network.
+        source_units: Units of the source's head, None without a source trained here.
+    """
+
+    layers: tuple[LayerRow, ...]
+    groups: tuple[str, ...]
+    phases: tuple[StrategyRow, ...]
+    parameters: int
+    source_units: int | None
+
+
+def layout(workplace: Workplace) -> Layout:
+    """The layout of a study.
+
+    Raises:
+        HeadstartError: If the network cannot be built or a strategy does not fit it.
+    """
+    seed = workplace.study.study.seeds[0]
+    task = workplace.task(seed)
+    network = workplace.network(task, seed)
+    phases = []
+    for name in workplace.study.strategy:
+        for phase in workplace.plan(name, network).phases:
+            trained = [group for group in network.group_names if phase.trains(group)]
+            phases.append(
+                StrategyRow(
+                    strategy=name,
+                    phase=phase.name,
+                    duration=f"{phase.steps} steps" if phase.steps else f"{phase.epochs} epochs",
+                    rates={group: phase.rates[group] for group in network.group_names},
+                    trainable=sum(
+                        count_parameters(network.group_parameters(g).values()) for g in trained
+                    ),
+                )
+            )
+    source = workplace.study.source
+    units = None
+    if source is not None and source.file is None:
+        units = len(workplace.source_task(seed).class_names)
+    return Layout(
+        layers=_layers(network, workplace.images.picture_shape),
+        groups=network.group_names,
+        phases=tuple(phases),
+        parameters=count_parameters(network.parameters()),
+        source_units=units,
+    )
+
+
+def _is_claimed(module: nn.Module, network: Network) -> bool:
+    """Whether a layer group owns the module; layers without weights need no owner."""
+    own = next(name for name, other in network.named_modules() if other is module)
+    return any(
+        own == claim or own.startswith(f"{claim}.")
+        for group in network.groups
+        for claim in group.modules
+    )
+
+
+def _layers(network: Network, picture_shape: tuple[int, int, int]) -> tuple[LayerRow, ...]:
+    """Every leaf module in the order in which one picture goes through them."""
+    rows: list[LayerRow] = []
+    names = {module: name for name, module in network.named_modules()}
+
+    def note(module: nn.Module, _: object, output: torch.Tensor) -> None:
+        rows.append(
+            LayerRow(
+                name=names[module],
+                kind=type(module).__name__,
+                group=network.group_of(names[module]) if _is_claimed(module, network) else "",
+                output_shape=tuple(output.shape[1:]),
+                parameters=count_parameters(module.parameters()),
+            )
+        )
+
+    leaves = [m for m in network.modules() if not any(True for _ in m.children())]
+    hooks = [leaf.register_forward_hook(note) for leaf in leaves]
+    try:
+        height, width, channels = picture_shape
+        with torch.inference_mode():
+            network.eval()(torch.zeros(1, channels, height, width))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return tuple(rows)

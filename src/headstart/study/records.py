@@ -1,0 +1,418 @@
+"""Records: what every trial left behind, in one SQLite file in WAL mode.
+
+Only the process that leads a study writes. A trial is a row with its state; nothing is deleted. A
+killed process loses at most the trials in hand: they are still `running` and are taken up again.
+"""
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.data.tasks import Budget
+from headstart.errors import RecordsError
+from headstart.training.fit import Epoch
+
+SCHEMA_VERSION = 1
+FILE_NAME = "study.sqlite"
+
+State = Literal["waiting", "running", "complete", "failed"]
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE trials (
+    id TEXT PRIMARY KEY,
+    strategy TEXT NOT NULL,
+    seed INTEGER NOT NULL,
+    labels TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('waiting', 'running', 'complete', 'failed')),
+    configuration TEXT NOT NULL,
+    started REAL, finished REAL,
+    val_accuracy REAL, val_loss REAL, test_accuracy REAL, test_log_loss REAL,
+    trainable_parameters INTEGER, total_parameters INTEGER,
+    fit_seconds REAL, epochs INTEGER, steps INTEGER,
+    weights_hash TEXT, device TEXT, error TEXT,
+    UNIQUE (strategy, seed, labels)
+) STRICT;
+CREATE TABLE curves (
+    trial TEXT NOT NULL REFERENCES trials (id), phase TEXT NOT NULL, epoch INTEGER NOT NULL,
+    train_loss REAL NOT NULL, val_loss REAL, val_accuracy REAL NOT NULL, seconds REAL NOT NULL,
+    PRIMARY KEY (trial, epoch)
+) STRICT;
+CREATE TABLE predictions (
+    trial TEXT NOT NULL REFERENCES trials (id), split TEXT NOT NULL,
+    pictures INTEGER NOT NULL, classes INTEGER NOT NULL, probabilities BLOB NOT NULL,
+    PRIMARY KEY (trial, split)
+) STRICT;
+CREATE TABLE sources (
+    seed INTEGER PRIMARY KEY, file TEXT NOT NULL, weights_hash TEXT NOT NULL,
+    val_accuracy REAL, val_loss REAL, epochs INTEGER NOT NULL, steps INTEGER NOT NULL,
+    fit_seconds REAL NOT NULL, curve TEXT NOT NULL
+) STRICT;
+CREATE TABLE test_labels (
+    number INTEGER PRIMARY KEY CHECK (number = 0), labels BLOB NOT NULL, hash TEXT NOT NULL
+) STRICT;
+CREATE TABLE test_reads (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, purpose TEXT NOT NULL,
+    pictures INTEGER NOT NULL
+) STRICT;
+CREATE TABLE pictures (
+    kind TEXT NOT NULL, number INTEGER NOT NULL, row INTEGER NOT NULL, png BLOB NOT NULL,
+    class_name TEXT NOT NULL, PRIMARY KEY (kind, number)
+) STRICT;
+"""
+
+
+@dataclass(frozen=True)
+class TrialKey:
+    """What tells a trial from the others of its study."""
+
+    strategy: str
+    seed: int
+    labels: Budget
+
+    @property
+    def labels_text(self) -> str:
+        """The budget as it is written in files."""
+        return str(self.labels)
+
+
+@dataclass(frozen=True)
+class TrialOutcome:
+    """What a finished trial leaves behind; its test predictions have not been scored yet.
+
+    Attributes:
+        val_probabilities: Shape (validation pictures, classes), float32.
+        test_probabilities: Shape (test pictures, classes), float32.
+    """
+
+    val_accuracy: float
+    val_loss: float
+    trainable_parameters: int
+    total_parameters: int
+    fit_seconds: float
+    steps: int
+    curve: tuple[Epoch, ...]
+    weights_hash: str
+    device: str
+    val_probabilities: NDArray[np.float32]
+    test_probabilities: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class SourceOutcome:
+    """What training a source leaves behind; its weights lie in `file`, below the study's folder."""
+
+    file: str
+    weights_hash: str
+    val_accuracy: float | None
+    val_loss: float | None
+    epochs: int
+    steps: int
+    fit_seconds: float
+    curve: tuple[Epoch, ...]
+
+
+class Records:
+    """One study's records."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._db = connection
+        self.path = path
+
+    @classmethod
+    def open(cls, directory: Path, *, create: bool) -> Self:
+        """Open a study folder's records.
+
+        Args:
+            directory: The study's folder.
+            create: Make the file when there is none.
+
+        Raises:
+            RecordsError: If there are no records, they are damaged, or of another version.
+        """
+        path = directory / FILE_NAME
+        fresh = not path.exists()
+        if fresh and not create:
+            raise RecordsError(
+                f"{directory} holds no records ({FILE_NAME}): name the folder of a study that was "
+                "compared before"
+            )
+        with _explained(path):
+            connection = sqlite3.connect(path, timeout=30, isolation_level=None)
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            has_tables = connection.execute(
+                "SELECT count(*) FROM sqlite_master WHERE name = 'meta'"
+            ).fetchone()[0]
+            if not has_tables:
+                connection.executescript(
+                    f"BEGIN; {_SCHEMA} INSERT INTO meta VALUES ('schema', '{SCHEMA_VERSION}');"
+                    "COMMIT;"
+                )
+        records = cls(connection, path)
+        found = records.meta("schema")
+        if found != str(SCHEMA_VERSION):
+            connection.close()
+            raise RecordsError(
+                f"{path} was written by another version of headstart (records {found}, this one "
+                f"reads {SCHEMA_VERSION}): use that version, or --fresh to begin anew and keep the "
+                "old folder"
+            )
+        return records
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with _explained(self.path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def meta(self, key: str) -> str | None:
+        """A value written down about the whole study."""
+        with _explained(self.path):
+            row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Write down a value about the whole study."""
+        with self._transaction():
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def plan_trials(self, trials: Mapping[TrialKey, Mapping[str, Any]]) -> None:
+        """Add the trials that are not there yet, and set those a killed process left running.
+
+        Args:
+            trials: Each trial's full configuration.
+        """
+        from headstart.study.identity import identify
+
+        with self._transaction():
+            self._db.execute("UPDATE trials SET state = 'waiting' WHERE state = 'running'")
+            for key, configuration in trials.items():
+                self._db.execute(
+                    "INSERT OR IGNORE INTO trials (id, strategy, seed, labels, state, "
+                    "configuration) VALUES (?, ?, ?, ?, 'waiting', ?)",
+                    (
+                        identify(configuration), key.strategy, key.seed, key.labels_text,
+                        json.dumps(configuration, sort_keys=True),
+                    ),
+                )  # fmt: skip
+
+    def states(self) -> dict[TrialKey, State]:
+        """Every trial's state."""
+        rows = self._select("SELECT strategy, seed, labels, state FROM trials")
+        return {_key(row): row["state"] for row in rows}
+
+    def configurations(self) -> dict[TrialKey, dict[str, Any]]:
+        """Every trial's configuration."""
+        rows = self._select("SELECT strategy, seed, labels, configuration FROM trials")
+        return {_key(row): json.loads(row["configuration"]) for row in rows}
+
+    def start(self, key: TrialKey) -> None:
+        """Write down that a trial is running."""
+        self._update(key, state="running", started=time.time(), error=None)
+
+    def wait_again(self, keys: Iterable[TrialKey]) -> None:
+        """Set trials back to waiting, those that failed too."""
+        for key in keys:
+            self._update(key, state="waiting", error=None)
+
+    def fail(self, key: TrialKey, reason: str) -> None:
+        """Write down why a trial ended without a result."""
+        self._update(key, state="failed", finished=time.time(), error=reason)
+
+    def complete(self, key: TrialKey, outcome: TrialOutcome) -> None:
+        """Write down a trial's outcome, all or nothing."""
+        with self._transaction():
+            self._set(
+                key,
+                state="complete",
+                finished=time.time(),
+                val_accuracy=outcome.val_accuracy,
+                val_loss=outcome.val_loss,
+                trainable_parameters=outcome.trainable_parameters,
+                total_parameters=outcome.total_parameters,
+                fit_seconds=outcome.fit_seconds,
+                epochs=len(outcome.curve),
+                steps=outcome.steps,
+                weights_hash=outcome.weights_hash,
+                device=outcome.device,
+            )
+            trial = self._id(key)
+            for table in ("curves", "predictions"):
+                self._db.execute(f"DELETE FROM {table} WHERE trial = ?", (trial,))
+            self._db.executemany(
+                "INSERT INTO curves VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (trial, e.phase, e.epoch, e.train_loss, e.val_loss, e.val_accuracy, e.seconds)
+                    for e in outcome.curve
+                ],
+            )
+            for split, values in (
+                ("valid", outcome.val_probabilities),
+                ("test", outcome.test_probabilities),
+            ):
+                self._db.execute(
+                    "INSERT INTO predictions VALUES (?, ?, ?, ?, ?)",
+                    (trial, split, *values.shape, values.astype("<f4").tobytes()),
+                )
+
+    def score(self, scores: Mapping[TrialKey, tuple[float, float]]) -> None:
+        """Write down test accuracy and log loss of trials, all or nothing."""
+        with self._transaction():
+            for key, (accuracy, log_loss) in scores.items():
+                self._set(key, test_accuracy=accuracy, test_log_loss=log_loss)
+
+    def probabilities(self, key: TrialKey, split: Literal["valid", "test"]) -> NDArray[np.float32]:
+        """A complete trial's class probabilities, shape (pictures, classes)."""
+        rows = self._select(
+            "SELECT pictures, classes, probabilities FROM predictions "
+            "JOIN trials ON trials.id = trial WHERE strategy = ? AND seed = ? AND labels = ? "
+            "AND split = ?",
+            (key.strategy, key.seed, key.labels_text, split),
+        )
+        if not rows:
+            raise RecordsError(f"{self.path}: no {split} predictions of {key}")
+        row = rows[0]
+        flat = np.frombuffer(row["probabilities"], dtype="<f4").astype(np.float32)
+        return flat.reshape(row["pictures"], row["classes"])
+
+    def trials(self) -> list[dict[str, Any]]:
+        """Every trial with its metrics, in the order planned."""
+        return [dict(row) for row in self._select("SELECT * FROM trials ORDER BY rowid")]
+
+    def curves(self) -> list[dict[str, Any]]:
+        """Every epoch of every trial, with the trial's strategy, seed and labels."""
+        return [
+            dict(row)
+            for row in self._select(
+                "SELECT strategy, labels, seed, phase, curves.epoch AS epoch, train_loss, "
+                "curves.val_loss AS val_loss, curves.val_accuracy AS val_accuracy "
+                "FROM curves JOIN trials ON trials.id = trial ORDER BY trials.rowid, curves.epoch"
+            )
+        ]
+
+    def add_source(self, seed: int, outcome: SourceOutcome) -> None:
+        """Write down a source that was trained here."""
+        curve = json.dumps([vars(epoch) for epoch in outcome.curve])
+        with self._transaction():
+            self._db.execute(
+                "INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    seed, outcome.file, outcome.weights_hash, outcome.val_accuracy,
+                    outcome.val_loss, outcome.epochs, outcome.steps, outcome.fit_seconds, curve,
+                ),
+            )  # fmt: skip
+
+    def sources(self) -> dict[int, dict[str, Any]]:
+        """The sources that were trained here, by seed."""
+        rows = self._select("SELECT * FROM sources ORDER BY seed")
+        return {row["seed"]: dict(row) for row in rows}
+
+    def note_test_read(self, purpose: str, pictures: int) -> None:
+        """Write down that the test labels are about to be read."""
+        with self._transaction():
+            self._db.execute(
+                "INSERT INTO test_reads (time, purpose, pictures) VALUES (?, ?, ?)",
+                (time.time(), purpose, pictures),
+            )
+
+    def test_reads(self) -> list[dict[str, Any]]:
+        """Every reading of the test labels: time, purpose, pictures."""
+        return [dict(row) for row in self._select("SELECT * FROM test_reads ORDER BY number")]
+
+    def keep_test_labels(self, labels: NDArray[np.int64], content_hash: str) -> None:
+        """Keep the test labels that were read, so that a report can be drawn without the data."""
+        with self._transaction():
+            self._db.execute(
+                "INSERT OR REPLACE INTO test_labels VALUES (0, ?, ?)",
+                (labels.astype("<i8").tobytes(), content_hash),
+            )
+
+    def test_labels(self) -> NDArray[np.int64] | None:
+        """The test labels that were read before, shape (N,), or None."""
+        rows = self._select("SELECT labels FROM test_labels")
+        return np.frombuffer(rows[0]["labels"], dtype="<i8").astype(np.int64) if rows else None
+
+    def keep_pictures(self, kind: str, pictures: Sequence[tuple[int, bytes, str]]) -> None:
+        """Keep pictures for the report in place of those of the same kind.
+
+        Args:
+            kind: What they are for.
+            pictures: (row in the image set, PNG, class name) each.
+        """
+        with self._transaction():
+            self._db.execute("DELETE FROM pictures WHERE kind = ?", (kind,))
+            self._db.executemany(
+                "INSERT INTO pictures VALUES (?, ?, ?, ?, ?)",
+                [(kind, number, *picture) for number, picture in enumerate(pictures)],
+            )
+
+    def pictures(self, kind: str) -> list[tuple[int, bytes, str]]:
+        """The pictures kept for a purpose: (row in the image set, PNG, class name)."""
+        rows = self._select("SELECT * FROM pictures WHERE kind = ? ORDER BY number", (kind,))
+        return [(row["row"], row["png"], row["class_name"]) for row in rows]
+
+    def _select(self, query: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        with _explained(self.path):
+            return self._db.execute(query, values).fetchall()
+
+    def _update(self, key: TrialKey, **values: Any) -> None:
+        with self._transaction():
+            self._set(key, **values)
+
+    def _set(self, key: TrialKey, **values: Any) -> None:
+        columns = ", ".join(f"{name} = ?" for name in values)
+        changed = self._db.execute(
+            f"UPDATE trials SET {columns} WHERE strategy = ? AND seed = ? AND labels = ?",
+            (*values.values(), key.strategy, key.seed, key.labels_text),
+        )
+        if changed.rowcount != 1:
+            raise RecordsError(f"{self.path}: no trial {key}")
+
+    def _id(self, key: TrialKey) -> str:
+        rows = self._select(
+            "SELECT id FROM trials WHERE strategy = ? AND seed = ? AND labels = ?",
+            (key.strategy, key.seed, key.labels_text),
+        )
+        return str(rows[0]["id"])
+
+
+def _key(row: sqlite3.Row) -> TrialKey:
+    labels: Budget = "all" if row["labels"] == "all" else int(row["labels"])
+    return TrialKey(row["strategy"], row["seed"], labels)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn what SQLite says into what a user can do about it."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise RecordsError(
+            f"{path} cannot be used ({error}): check that the disk is not full, that the folder "
+            "can be written, and that no other process holds it"
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise RecordsError(
+            f"{path} is damaged ({error}): restore it, or use --fresh to begin anew and keep the "
+            "old folder"
+        ) from error

@@ -1,0 +1,332 @@
+"""What a study asks, read from one TOML file: frozen, typed, validated."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
+
+from headstart.data.scaling import ScalingKind
+from headstart.data.splits import SplitSettings
+from headstart.data.tasks import Budget, TaskSettings
+from headstart.errors import StudyError, nearest
+from headstart.networks.builders import NetworkSettings
+from headstart.networks.heads import HeadSettings
+from headstart.settings import ManyProblemsError, Settings, describe_problems, list_problems
+from headstart.strategies import STRATEGIES, Strategy, Training
+from headstart.training.devices import DeviceName
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class DataSettings(Settings):
+    """Which pictures, and what happens to their numbers.
+
+    Attributes:
+        name: A set of the catalogue; left out when the pictures are given from Python.
+        scaling: ``"raw"`` (0–255), ``"unit"``, ``"standardised"`` (a channel) or
+            ``"standardised_pixels"`` (a pixel position); statistics come from training pictures.
+    """
+
+    name: str | None = None
+    scaling: ScalingKind = "unit"
+
+
+class SourceSettings(Settings):
+    """Where the head start comes from.
+
+    Attributes:
+        file: Weights written by headstart before (safetensors with its description beside), shared
+            by all seeds; left out when the source is trained here, once a seed.
+        classes: What the source learns to tell apart; by default all classes that the task does
+            not use.
+        positive: Ask "is it this class or not?" instead.
+        allow_overlap: Let source and task share classes, and so training pictures.
+        training: Its own training settings on top of the study's ``[training]``.
+    """
+
+    file: Path | None = None
+    classes: tuple[str, ...] | Literal["others", "all"] = "others"
+    positive: str | None = None
+    allow_overlap: bool = False
+    training: Training = Training()
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> Self:
+        idle = self.model_fields_set - {"file"}
+        if self.file is not None and idle:
+            raise ValueError(
+                f"{', '.join(sorted(idle))} has no effect with a source from a file: leave it out"
+            )
+        return self
+
+
+class StudySettings(Settings):
+    """How many trials, and how they are compared.
+
+    Attributes:
+        seeds: A number n for the seeds 0 to n − 1, or a list of seeds.
+        labels: Label budgets: numbers of training labels, or ``"all"``.
+        label_order: ``"shuffled"``: each seed draws its own labels; ``"stored"``: the first ones.
+        baseline: The strategy that the others are compared with.
+        margin: Differences in accuracy within ± this share do not matter (0.005: half a point).
+        device: Where the trials are trained.
+        threads: CPU threads a trial; part of what makes results repeatable to the bit.
+    """
+
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = tuple(range(10))
+    labels: tuple[Annotated[Budget, Field(union_mode="left_to_right")], ...] = ("all",)
+    label_order: Literal["shuffled", "stored"] = "shuffled"
+    baseline: str = "scratch"
+    margin: Annotated[float, Field(ge=0, lt=1)] = 0.005
+    device: DeviceName = "cpu"
+    threads: Count = 1
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _number_to_seeds(cls, value: Any) -> Any:
+        if isinstance(value, int) and not isinstance(value, bool):
+            if value < 1:
+                raise ValueError(f"seeds = {value}: at least one is needed")
+            return tuple(range(value))
+        return value
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _one_to_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, int | str) else value
+
+    @model_validator(mode="after")
+    def _are_distinct(self) -> Self:
+        for key in ("seeds", "labels"):
+            values = getattr(self, key)
+            if not values:
+                raise ValueError(f"{key} is empty: name at least one")
+            if len(set(values)) != len(values):
+                raise ValueError(f"{key} names one value twice: {list(values)}")
+        bad = [value for value in self.labels if isinstance(value, int) and value < 1]
+        if bad:
+            raise ValueError(f"labels = {bad}: a budget needs at least one label")
+        return self
+
+
+class Study(Settings):
+    """A study: one question, asked of many paired trials.
+
+    Attributes:
+        question: In words, for the report.
+        data: Which pictures.
+        split: How they are split.
+        task: What is to be told apart.
+        source: Where the head start comes from; needed by every strategy but `scratch`.
+        network: The body.
+        head: What stands on it.
+        training: Defaults of all strategies.
+        strategy: The strategies by name.
+        study: Seeds, budgets, comparison, device.
+    """
+
+    question: str = "Does a head start help?"
+    data: DataSettings = DataSettings()
+    split: SplitSettings = SplitSettings()
+    task: TaskSettings = TaskSettings()
+    source: SourceSettings | None = None
+    network: NetworkSettings
+    head: HeadSettings = HeadSettings()
+    training: Training = Training()
+    strategy: Annotated[dict[str, SerializeAsAny[Strategy]], Field(min_length=1)]
+    study: StudySettings = StudySettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, values: Any) -> Any:
+        """Hand the ``[training]`` defaults down and give each strategy its kind."""
+        if not isinstance(values, Mapping):
+            return values
+        filled = dict(values)
+        defaults = values.get("training", {})
+        if not _is_valid_training(defaults):
+            defaults = {}  # its problems are told once, at the table itself
+        if isinstance(defaults, Mapping):
+            source = values.get("source")
+            if isinstance(source, Mapping) and "file" not in source:
+                own = source.get("training", {})
+                if isinstance(own, Mapping):
+                    filled["source"] = {**source, "training": _with_defaults(own, defaults)}
+            tables = values.get("strategy")
+            if isinstance(tables, Mapping):
+                filled["strategy"] = {
+                    name: {"kind": name, **_with_defaults(table, defaults)}
+                    if isinstance(table, Mapping)
+                    else table
+                    for name, table in tables.items()
+                }
+        return filled
+
+    @field_validator("strategy", mode="before")
+    @classmethod
+    def _build_strategies(cls, tables: Any) -> Any:
+        if not isinstance(tables, Mapping):
+            return tables
+        built: dict[str, Any] = {}
+        problems: list[tuple[tuple[str, ...], str]] = []
+        for name, table in tables.items():
+            if isinstance(table, Strategy) or not isinstance(table, Mapping):
+                built[name] = table
+                continue
+            kind = STRATEGIES.get(str(table.get("kind")))
+            if kind is None:
+                sentence = (
+                    f"there is no strategy {table.get('kind')!r}; "
+                    f"{nearest(str(table.get('kind')), STRATEGIES)} (to give a strategy another "
+                    "name, state its kind = …)"
+                )
+                problems.append(((str(name),), sentence))
+                continue
+            try:
+                built[name] = kind.model_validate(table)
+            except ValidationError as error:
+                problems += [
+                    ((str(name), *path), sentence)
+                    for path, sentence in list_problems(error, kind, table)
+                ]
+        if problems:
+            raise ManyProblemsError(problems)
+        return built
+
+    @model_validator(mode="after")
+    def _can_be_answered(self) -> Self:
+        problems: list[tuple[tuple[str, ...], str]] = []
+        needing = [name for name, strategy in self.strategy.items() if strategy.needs_source]
+        if self.source is None and needing:
+            sentence = (
+                f"{', '.join(needing)}: there is no [source] to transfer from, and a body that was "
+                "only initialised is not one: add a [source] table"
+            )
+            problems.append((("strategy",), sentence))
+        if len(self.strategy) > 1 and self.study.baseline not in self.strategy:
+            sentence = (
+                f"{self.study.baseline!r} is not among the strategies; "
+                f"{nearest(self.study.baseline, self.strategy)}"
+            )
+            problems.append((("study", "baseline"), sentence))
+        if problems:
+            raise ManyProblemsError(problems)
+        return self
+
+    def source_task(self, class_names: Sequence[str]) -> TaskSettings:
+        """The source's task: its classes spelled out.
+
+        Raises:
+            StudyError: If source and task overlap without leave, or no class is left.
+        """
+        assert self.source is not None
+        known = tuple(class_names)
+        target = known if self.task.classes == "all" else self.task.classes
+        wanted = self.source.classes
+        if wanted == "others":
+            classes = tuple(name for name in known if name not in target)
+            if len(classes) < 2:
+                raise StudyError(
+                    f"source.classes: the task uses {len(target)} of {len(known)} classes, which "
+                    "leaves fewer than two for the source; name its classes, with "
+                    "allow_overlap = true if they may be the task's own"
+                )
+        else:
+            classes = known if wanted == "all" else wanted
+        shared = [name for name in classes if name in target]
+        if shared and not self.source.allow_overlap:
+            raise StudyError(
+                f"source and task overlap in {', '.join(map(repr, shared))}: the source would "
+                "have seen the task's own training pictures. Take them out, or state "
+                "source.allow_overlap = true if that is meant"
+            )
+        return TaskSettings(classes=classes, positive=self.source.positive)
+
+
+def _is_valid_training(values: Any) -> bool:
+    try:
+        Training.model_validate(values)
+    except ValidationError:
+        return False
+    return True
+
+
+def _with_defaults(own: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """A strategy's settings over the study's; its own duration replaces the default one."""
+    inherited = dict(defaults)
+    if "steps" in own:
+        inherited.pop("epochs", None)
+    if "epochs" in own:
+        inherited.pop("steps", None)
+    return {**inherited, **own}
+
+
+def parse_study(text: str, where: str = "the study") -> Study:
+    """A study from TOML text.
+
+    Args:
+        text: The file's text.
+        where: What to call it in errors.
+
+    Raises:
+        StudyError: Every problem at once, with line and key.
+    """
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise StudyError(f"{where} is not TOML: {error}") from error
+    return study_from(values, text, where)
+
+
+def study_from(values: Mapping[str, Any], text: str | None = None, where: str = "") -> Study:
+    """A study from a mapping shaped like the TOML file.
+
+    Raises:
+        StudyError: Every problem at once.
+    """
+    try:
+        return Study.model_validate(values)
+    except ValidationError as error:
+        raise StudyError(*describe_problems(error, Study, text, where, values)) from error
+
+
+def with_settings(
+    study: Study,
+    *,
+    seeds: int | Sequence[int] | None = None,
+    labels: Sequence[int | str] | None = None,
+) -> Study:
+    """A study with other seeds or label budgets.
+
+    Raises:
+        StudyError: If they cannot be used.
+    """
+    changes = {key: v for key, v in (("seeds", seeds), ("labels", labels)) if v is not None}
+    try:
+        settings = StudySettings.model_validate({**study.study.model_dump(), **changes})
+    except ValidationError as error:
+        raise StudyError(*describe_problems(error, StudySettings, values=changes)) from error
+    return study.model_copy(update={"study": settings})
+
+
+def load_study(path: Path | str) -> Study:
+    """Read a study file.
+
+    Raises:
+        StudyError: If it cannot be read, is not TOML, or asks for something impossible.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        beside = [file.name for file in path.parent.glob("*.toml")] if path.parent.is_dir() else []
+        raise StudyError(f"there is no study file {path}: {nearest(path.name, beside)}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path} cannot be read: {error}") from error
+    study = parse_study(text, path.name)
+    if study.source is not None and study.source.file is not None:
+        file = (path.parent / study.source.file).resolve()
+        study = study.model_copy(update={"source": study.source.model_copy(update={"file": file})})
+    return study

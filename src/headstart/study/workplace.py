@@ -1,0 +1,206 @@
+"""A workplace: what a process needs at hand to train a study's sources and trials.
+
+Every worker process opens one. What it gives back holds no test score: a workplace never sees test
+labels at all.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from headstart.data.image_set import ImageSet
+from headstart.data.scaling import Scaling, fit_scaling
+from headstart.data.splits import Split, make_split
+from headstart.data.tasks import Examples, Task, make_task
+from headstart.errors import StudyError
+from headstart.networks.builders import build_network
+from headstart.networks.groups import Network, count_parameters, weights_hash
+from headstart.networks.sources import SourceDescription, read_scaling, save_source, start_from
+from headstart.strategies import Plan
+from headstart.strategies.scratch import Scratch
+from headstart.study.records import SourceOutcome, TrialKey, TrialOutcome
+from headstart.study.spec import Study
+from headstart.training.batches import Batches
+from headstart.training.devices import choose_device, describe_device, deterministic
+from headstart.training.evaluate import predict_probabilities
+from headstart.training.fit import fit
+
+ImageLoader = Callable[[], ImageSet]
+
+
+def source_file(seed: int) -> str:
+    """Where, below the study's folder, the source of a seed lies."""
+    return f"sources/seed-{seed}.safetensors"
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """A study, its pictures and its folder.
+
+    Attributes:
+        study: What is asked.
+        load: Gives the pictures; called once.
+        directory: The study's folder, for sources.
+    """
+
+    study: Study
+    load: ImageLoader
+    directory: Path
+    _splits: dict[int, Split] = field(default_factory=dict)
+    _scalings: dict[int, Scaling] = field(default_factory=dict)
+
+    @cached_property
+    def images(self) -> ImageSet:
+        """The pictures."""
+        return self.load()
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where trials are trained."""
+        return choose_device(self.study.study.device)
+
+    def split(self, seed: int) -> Split:
+        """The split of a seed; the same for all seeds where the order is ``"stored"``."""
+        same = self.study.split.order == "stored"
+        if same and self._splits:
+            return next(iter(self._splits.values()))
+        if seed not in self._splits:
+            self._splits[seed] = make_split(self.images, self.study.split, seed)
+        return self._splits[seed]
+
+    def task(self, seed: int) -> Task:
+        """The target task of a seed."""
+        return make_task(self.images, self.study.task, self.split(seed))
+
+    def source_task(self, seed: int) -> Task:
+        """The source's task of a seed, when it is trained here."""
+        settings = self.study.source_task(self.images.class_names)
+        return make_task(self.images, settings, self.split(seed))
+
+    def scaling(self, seed: int) -> Scaling:
+        """The scaling of a seed; that of the source where it comes from a file."""
+        if self.study.source is not None and self.study.source.file is not None:
+            return read_scaling(self.study.source.file)
+        if seed not in self._scalings:
+            rows = self.split(seed).train
+            self._scalings[seed] = fit_scaling(self.study.data.scaling, self.images.pictures, rows)
+        return self._scalings[seed]
+
+    def plan(self, strategy: str, network: Network) -> Plan:
+        """A strategy's plan for a network, checked.
+
+        Raises:
+            StudyError: If the network cannot take it.
+        """
+        try:
+            plan = self.study.strategy[strategy].plan(network.group_names)
+            plan.check(network.group_names)
+        except StudyError as error:
+            raise StudyError(*(f"strategy.{strategy}: {p}" for p in error.problems)) from error
+        return plan
+
+    def network(self, task: Task, seed: int) -> Network:
+        """A fresh network for a task."""
+        shape = self.images.picture_shape
+        return build_network(
+            self.study.network, self.study.head, shape, len(task.class_names), seed
+        )
+
+    def train_source(self, seed: int) -> SourceOutcome:
+        """Train the source of a seed and save it below the study's folder."""
+        source = self.study.source
+        assert source is not None
+        task = self.source_task(seed)
+        with deterministic(self.study.study.threads, self.device):
+            network = self._placed(self.network(task, seed))
+            plan = Scratch.model_validate(
+                {"kind": "scratch", **source.training.model_dump(exclude_unset=True)}
+            ).plan(network.group_names)
+            train, valid = (self._batches(part, seed, network) for part in (task.train, task.valid))
+            result = fit(network, plan, train, valid, seed)
+        network.pretrained = True
+        description = SourceDescription(
+            network=self.study.network,
+            head=self.study.head,
+            picture_shape=self.images.picture_shape,
+            class_names=task.class_names,
+            steps=result.steps,
+            val_accuracy=result.val_accuracy,
+            val_loss=result.val_loss,
+            weights_hash=weights_hash(network.state_dict()),
+            scaling=self.study.data.scaling,
+            origin=f"trained on {self.images.name}, seed {seed}",
+        )
+        save_source(network, self.scaling(seed), description, self.directory / source_file(seed))
+        return SourceOutcome(
+            file=source_file(seed),
+            weights_hash=description.weights_hash,
+            val_accuracy=result.val_accuracy,
+            val_loss=result.val_loss,
+            epochs=len(result.epochs),
+            steps=result.steps,
+            fit_seconds=result.seconds,
+            curve=result.epochs,
+        )
+
+    def fit_trial(self, key: TrialKey) -> TrialOutcome:
+        """Train one trial and predict; nothing here knows a test label."""
+        task, seed = self.task(key.seed), key.seed
+        stored = self.study.study.label_order == "stored"
+        examples = task.examples(task.budget_rows(key.labels, seed, stored=stored))
+        with deterministic(self.study.study.threads, self.device):
+            network = self.network(task, seed)
+            plan = self.plan(key.strategy, network)
+            if plan.start == "source":
+                start_from(network, self._source_weights(seed))
+            network = self._placed(network)
+            train, valid = (self._batches(part, seed, network) for part in (examples, task.valid))
+            result = fit(network, plan, train, valid, seed)
+            test = Batches(
+                task.test.pictures, None, self.scaling(seed), self.device,
+                channels_last=_has_convolutions(network),
+            )  # fmt: skip
+            val_probabilities = predict_probabilities(network, valid)
+            test_probabilities = predict_probabilities(network, test)
+        trained = plan.trained_groups()
+        return TrialOutcome(
+            val_accuracy=result.val_accuracy,
+            val_loss=result.val_loss,
+            trainable_parameters=sum(
+                count_parameters(network.group_parameters(group).values()) for group in trained
+            ),
+            total_parameters=count_parameters(network.parameters()),
+            fit_seconds=result.seconds,
+            steps=result.steps,
+            curve=result.epochs,
+            weights_hash=weights_hash(network.state_dict()),
+            device=describe_device(self.device),
+            val_probabilities=val_probabilities,
+            test_probabilities=test_probabilities,
+        )
+
+    def _source_weights(self, seed: int) -> Path:
+        assert self.study.source is not None
+        return self.study.source.file or self.directory / source_file(seed)
+
+    def _placed(self, network: Network) -> Network:
+        """The network on the device; convolutions read pictures channels-last, which is faster."""
+        network = network.to(self.device)
+        if _has_convolutions(network):
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return network
+
+    def _batches(self, examples: Examples, seed: int, network: Network) -> Batches:
+        return Batches.of(
+            examples,
+            self.scaling(seed),
+            self.device,
+            channels_last=_has_convolutions(network),
+        )
+
+
+def _has_convolutions(network: Network) -> bool:
+    return any(isinstance(module, torch.nn.Conv2d) for module in network.modules())
