@@ -6,16 +6,23 @@ and left out, and sizes are limited before anything is read, so that a small arc
 without bound.
 """
 
+import bz2
+import gzip
 import lzma
 import stat
 import tarfile
 import zipfile
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO, cast
 
 from headstart.data.decode import UnreadableError
 from headstart.data.entries import (
+    SPLIT_NAMES,
     USUAL_LIMITS,
     Candidate,
     Limits,
@@ -27,103 +34,182 @@ from headstart.data.entries import (
 )
 from headstart.errors import DataError
 
-_ZIP_SUFFIXES = (".zip",)
-_TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-_RATIO_FROM_BYTES = 2**30
+_ZIP = (".zip",)
+_PLAIN_TAR = (".tar",)
+_PACKED_TAR: dict[tuple[str, ...], Callable[[Path], "_Unpacking"]] = {
+    (".tar.gz", ".tgz"): gzip.GzipFile,
+    (".tar.bz2", ".tbz2"): bz2.BZ2File,
+    (".tar.xz", ".txz"): lzma.LZMAFile,
+}
+_ALL = (*_ZIP, *_PLAIN_TAR, *(suffix for group in _PACKED_TAR for suffix in group))
+
+_RATIO_COUNTS_FROM_BYTES = 2**30
+_MOST_AT_ONCE_BYTES = 2**30
+_TAR_BLOCK_BYTES = 512
+
 _DAMAGED = (
-    *(OSError, EOFError, ValueError, RuntimeError, KeyError),
+    *(OSError, EOFError, ValueError, KeyError),
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
+    RuntimeError,  # zipfile's for encryption and for packing methods that it does not know
 )
 
 Content = bytes | UnreadableError
+_Unpacking = gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile | IO[bytes]
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A member that is no folder: its name as stored, and how to get at it."""
+
+    name: str
+    size: int
+    reason: str | None
+    read: Callable[[int], bytes]
 
 
 def is_archive(path: Path) -> bool:
     """Whether a file is a zip or tar archive by its name."""
-    return path.name.lower().endswith(_ZIP_SUFFIXES + _TAR_SUFFIXES)
+    return path.name.lower().endswith(_ALL)
 
 
 def list_archive(path: Path, limits: Limits = USUAL_LIMITS) -> Listing:
-    """What an archive holds, without a lone folder that wraps all of it.
+    """What an archive holds, in its order.
+
+    A lone folder around everything is taken off: archives are often made of a folder rather than
+    of what is in it (``pets.zip`` holds ``pets/cat/…``).
 
     Raises:
         DataError: If the archive is damaged, or holds more than the limits allow.
     """
-    listing = Listing()
-    total = 0
-    try:
-        for count, (name, size, reason, head) in enumerate(_members(path), start=1):
-            total += size
+    listing, seen, total = Listing(), set[str](), 0
+    with _told(path), _opened(path) as members:
+        for count, member in enumerate(members, start=1):
+            total += member.size
             _check_limits(path, count, total, limits)
-            _add(listing, path, name, reason, head)
-    except _DAMAGED as error:
-        raise DataError(
-            f"the archive {path.name} cannot be read: {error}. Expected a whole zip or tar file"
-        ) from error
+            _add(listing, path, member, seen)
     return _unwrapped(listing)
 
 
 def read_members(
-    path: Path, members: Sequence[str], limits: Limits = USUAL_LIMITS
+    path: Path, names: Sequence[str], limits: Limits = USUAL_LIMITS
 ) -> Iterator[Content]:
     """The contents of members, in the order given; quick if that is the order of the archive.
 
     Raises:
-        DataError: If the archive cannot be opened any more.
+        DataError: If the archive as a whole cannot be read any more.
     """
-    read = _read_zip if _is_zip(path) else _read_tar
+    wanted = deque(names)
+    while wanted:
+        before = len(wanted)
+        with _told(path), _opened(path) as members:
+            met: set[str] = set()
+            for member in members:
+                # Of several members with one name the first counts, as in `list_archive`.
+                if wanted and member.name == wanted[0] and member.name not in met:
+                    yield _content(member, limits)
+                    wanted.popleft()
+                met.add(member.name)
+        if len(wanted) == before:
+            yield UnreadableError("no longer in the archive")
+            wanted.popleft()
+
+
+def _content(member: _Member, limits: Limits) -> Content:
+    """A member's bytes, or why there are none."""
+    too_large = UnreadableError(f"too large: above the limit of {limits.file_bytes / 1e6:.0f} MB")
+    if member.size > limits.file_bytes:
+        return too_large
     try:
-        yield from read(path, members, limits)
+        data = member.read(limits.file_bytes + 1)
     except _DAMAGED as error:
-        raise DataError(f"the archive {path.name} cannot be read: {error}") from error
+        return UnreadableError(f"damaged inside the archive: {error}")
+    return data if len(data) <= limits.file_bytes else too_large
 
 
-def _is_zip(path: Path) -> bool:
-    return path.name.lower().endswith(_ZIP_SUFFIXES)
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Say which archive it was when it cannot be read."""
+    try:
+        yield
+    except _DAMAGED as error:
+        reason = str(error) or type(error).__name__
+        raise DataError(
+            f"the archive {path.name} cannot be read: {reason}. Expected a whole file of one of "
+            f"the kinds {', '.join(_ALL)}"
+        ) from error
 
 
-Member = tuple[str, int, str | None, Callable[[], bytes]]
-"""Name, unpacked size, why it cannot be used (None if it can), and how to get its first bytes."""
+@contextmanager
+def _opened(path: Path) -> Iterator[Iterator[_Member]]:
+    """The members of an archive, one after the other."""
+    if path.name.lower().endswith(_ZIP):
+        with zipfile.ZipFile(path) as archive:
+            yield _zip_members(archive)
+        return
+    openers = [opener for suffixes, opener in _PACKED_TAR.items() if _ends(path, suffixes)]
+    with openers[0](path) if openers else path.open("rb") as file:
+        careful = _CarefulFile(file)
+        with tarfile.open(fileobj=cast("IO[bytes]", careful), mode="r:") as tar:
+            yield _tar_members(tar, careful)
 
 
-def _members(path: Path) -> Iterator[Member]:
-    """All members but folders, in the order of the archive."""
-    return _zip_members(path) if _is_zip(path) else _tar_members(path)
+def _ends(path: Path, suffixes: tuple[str, ...]) -> bool:
+    return path.name.lower().endswith(suffixes)
 
 
-def _zip_members(path: Path) -> Iterator[Member]:
-    with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
-            if member.is_dir():
-                continue
-            kind = stat.S_IFMT(member.external_attr >> 16)
-            reason = None
-            if kind not in (0, stat.S_IFREG):
-                reason = "a link or device inside an archive, which is not followed"
-            elif member.flag_bits & 1:
-                reason = "encrypted"
+def _zip_members(archive: zipfile.ZipFile) -> Iterator[_Member]:
+    for member in archive.infolist():
+        if member.is_dir():
+            continue
 
-            def head(member: zipfile.ZipInfo = member) -> bytes:
-                with archive.open(member) as file:
-                    return file.read(16)
+        def read(most: int, member: zipfile.ZipInfo = member) -> bytes:
+            with archive.open(member) as file:
+                return file.read(most)
 
-            yield member.filename, member.file_size, reason, head
+        kind = stat.S_IFMT(member.external_attr >> 16)
+        reason = "encrypted" if member.flag_bits & 1 else None
+        if kind not in (0, stat.S_IFREG):
+            reason = "a link or device inside an archive, which is not followed"
+        yield _Member(member.filename, member.file_size, reason, read)
 
 
-def _tar_members(path: Path) -> Iterator[Member]:
-    with tarfile.open(path, "r:*") as archive:
-        for member in archive:
-            if member.isdir():
-                continue
-            reason = None
-            if not member.isfile():
-                reason = "a link or device inside an archive, which is not followed"
+def _tar_members(archive: tarfile.TarFile, file: "_CarefulFile") -> Iterator[_Member]:
+    for member in archive:
+        if member.size < 0:
+            raise tarfile.ReadError(f"{printable(member.name)} says it has {member.size} bytes")
+        if member.isdir():
+            continue
 
-            def head(member: tarfile.TarInfo = member) -> bytes:
-                file = archive.extractfile(member)
-                return file.read(16) if file else b""
+        def read(most: int, member: tarfile.TarInfo = member) -> bytes:
+            content = archive.extractfile(member)
+            return content.read(most) if content else b""
 
-            yield member.name, member.size if reason is None else 0, reason, head
+        reason = None
+        if not member.isfile():
+            reason = "a link or device inside an archive, which is not followed"
+        yield _Member(member.name, member.size, reason, read)
+    # tarfile takes a damaged header for the end; a true end is a block of zeros, or nothing.
+    file.seek(archive.offset)
+    if any(file.read(_TAR_BLOCK_BYTES)):
+        raise tarfile.ReadError(f"damaged at byte {archive.offset:,} (unpacked)")
+
+
+class _CarefulFile:
+    """A file that refuses to read very much at once, which a forged tar header could ask for."""
+
+    def __init__(self, file: _Unpacking) -> None:
+        self._file = file
+
+    def read(self, size: int) -> bytes:
+        if not 0 <= size <= _MOST_AT_ONCE_BYTES:
+            raise tarfile.ReadError(f"a header asks for {size} bytes")
+        return self._file.read(size)
+
+    def seek(self, position: int) -> int:
+        return self._file.seek(position)
+
+    def tell(self) -> int:
+        return self._file.tell()
 
 
 def _check_limits(path: Path, count: int, total: int, limits: Limits) -> None:
@@ -132,72 +218,56 @@ def _check_limits(path: Path, count: int, total: int, limits: Limits) -> None:
             f"the archive {path.name} holds more than {limits.members:,} files, the limit: unpack "
             "it and give the folder"
         )
-    allowed = min(
-        limits.unpacked_bytes,
-        max(_RATIO_FROM_BYTES, limits.unpacked_ratio * path.stat().st_size),
-    )
+    by_ratio = max(_RATIO_COUNTS_FROM_BYTES, limits.unpacked_ratio * path.stat().st_size)
+    allowed = min(limits.unpacked_bytes, by_ratio)
     if total > allowed:
         raise DataError(
-            f"the archive {path.name} unpacks to more than {allowed / 1e6:,.0f} MB, the limit for "
-            "its length (possibly a decompression bomb): unpack it yourself if you trust it, and "
-            "give the folder"
+            f"the archive {path.name} unpacks to more than {allowed / 1e6:,.1f} MB, the limit for "
+            "an archive of its length (possibly a decompression bomb): if you trust it, unpack it "
+            "and give the folder"
         )
 
 
-def _add(
-    listing: Listing, path: Path, name: str, reason: str | None, head: Callable[[], bytes]
-) -> None:
+def _add(listing: Listing, path: Path, member: _Member, seen: set[str]) -> None:
     """Sort one member into the listing."""
-    parts = tuple(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))
+    name = member.name.replace("\\", "/")
+    parts = tuple(printable(part) for part in name.split("/") if part not in ("", "."))
     if not parts or any(is_clutter(part) for part in parts if part != ".."):
         return
-    shown = tuple(map(printable, parts))
-    if name.startswith(("/", "\\")) or ".." in parts or parts[0][1:2] == ":":
-        reason = "its path leaves the archive"
-    if not has_picture_suffix(name) and not ("." not in parts[-1] and _is_picture(head, reason)):
+    if not _is_picture(name, member):
         listing.count_other(parts[-1])
-    elif reason == "its path leaves the archive":
-        listing.candidates.append(Candidate(("/".join(shown),), path, name, reason))
-    elif any(candidate.member == name for candidate in listing.candidates[-1:]):
-        pass
-    else:
-        listing.folders.update(shown[:depth] for depth in range(1, len(shown)))
-        listing.candidates.append(Candidate(shown, path, name, reason))
+        return
+    reason = member.reason
+    if member.name in seen:
+        reason = "a second member of the same name"
+    if name.startswith("/") or ".." in parts or parts[0][1:2] == ":":
+        # Its folders mean nothing here, so the whole name is one part.
+        parts, reason = ("/".join(parts),), "its path leaves the archive"
+    seen.add(member.name)
+    listing.folders.update(parts[:depth] for depth in range(1, len(parts)))
+    listing.candidates.append(Candidate(parts, path, member.name, reason))
 
 
-def _is_picture(head: Callable[[], bytes], reason: str | None) -> bool:
-    """Whether a member without a suffix starts like a picture."""
-    if reason is not None:
-        return False
+def _is_picture(name: str, member: _Member) -> bool:
+    """Whether a member is one by its suffix, or without a suffix by its first bytes."""
+    if "." in name.rsplit("/", 1)[-1] or member.reason is not None:
+        return has_picture_suffix(name)
     try:
-        return starts_like_picture(head())
+        return starts_like_picture(member.read(16))
     except _DAMAGED:
         return False
 
 
 def _unwrapped(listing: Listing) -> Listing:
-    """The listing without a lone outermost folder, unless that folder is a split or all there is.
-
-    Archives are often made of a folder, not of what is in it: ``pets.zip`` holds ``pets/cat/…``.
-    """
-    return listing
-
-
-def _read_zip(path: Path, members: Sequence[str], limits: Limits) -> Iterator[Content]:
-    with zipfile.ZipFile(path) as archive:
-        for name in members:
-            try:
-                with archive.open(name) as file:
-                    yield _limited(file.read(limits.file_bytes + 1), limits)
-            except _DAMAGED as error:
-                yield UnreadableError(f"damaged inside the archive: {error}")
-
-
-def _read_tar(path: Path, members: Sequence[str], limits: Limits) -> Iterator[Content]:
-    return iter(())
-
-
-def _limited(data: bytes, limits: Limits) -> Content:
-    if len(data) > limits.file_bytes:
-        return UnreadableError(f"too large: above the limit of {limits.file_bytes / 1e6:.0f} MB")
-    return data
+    """The listing without a lone folder around all pictures, as often as there is one."""
+    usable = [each for each in listing.candidates if each.reason is None]
+    tops = {each.parts[0] for each in usable}
+    wrapped = len(tops) == 1 and all(len(each.parts) > 2 for each in usable)
+    if not wrapped or tops.pop().casefold() in SPLIT_NAMES:
+        return listing
+    inner = [
+        replace(each, parts=each.parts[1:]) if len(each.parts) > 1 else each
+        for each in listing.candidates
+    ]
+    folders = {folder[1:] for folder in listing.folders if len(folder) > 1}
+    return _unwrapped(Listing(inner, folders, listing.others))
