@@ -1,15 +1,17 @@
 """Pictures with labels and class names."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from headstart.errors import DataError
+from headstart.errors import DataError, nearest
+
+PARTS = ("train", "valid", "test")
 
 
 @dataclass(frozen=True)
@@ -89,30 +91,33 @@ class ImageSet:
                 "test_pictures and test_labels go together: give both, or neither to have a test "
                 "split made"
             )
-        shown = _as_uint8(pictures, "pictures")
-        marks = np.asarray(labels)
-        parts: dict[str, NDArray[np.int64]] = {}
+        problems: list[str] = []
+        shown = [_as_pictures(pictures, "pictures", problems)]
+        marks = [_as_labels(labels, "labels", problems)]
         if test_pictures is not None and test_labels is not None:
-            test_shown = _as_uint8(test_pictures, "test_pictures")
-            if test_shown.shape[1:] != shown.shape[1:]:
-                raise DataError(
-                    f"test_pictures have shape {test_shown.shape[1:]}, pictures "
-                    f"{shown.shape[1:]}: resize one of them so that they agree"
-                )
-            parts = {
-                "train": np.arange(len(shown)),
-                "test": np.arange(len(shown), len(shown) + len(test_shown)),
-            }
-            shown = np.concatenate([shown, test_shown])
-            marks = np.concatenate([marks, np.asarray(test_labels)])
-        numbers, names = _as_class_numbers(marks, class_names)
-        return cls(shown, numbers, names, name=name, parts=parts, origin="arrays from Python")
+            shown.append(_as_pictures(test_pictures, "test_pictures", problems))
+            marks.append(_as_labels(test_labels, "test_labels", problems))
+        if not problems:
+            problems += _disagreements(shown, marks)
+        if problems:
+            raise DataError(*problems)
+        numbers, names = _as_class_numbers(np.concatenate(marks), class_names)
+        border = len(marks[0])
+        parts = {"train": np.arange(border), "test": np.arange(border, len(numbers))}
+        return cls(
+            shown[0] if len(shown) == 1 else np.concatenate(shown),
+            numbers,
+            names,
+            name=name,
+            parts=parts if len(shown) == 2 else {},
+            origin="arrays from Python",
+        )
 
 
 def _problems(images: ImageSet) -> list[str]:
     """What is wrong with an image set, in sentences."""
     found = []
-    shape, count = images.pictures.shape, len(images.labels)
+    shape, labels = images.pictures.shape, images.labels
     if images.pictures.dtype != np.uint8:
         found.append(f"pictures are {images.pictures.dtype}, expected uint8")
     if len(shape) != 4 or shape[-1] not in (1, 3):
@@ -120,61 +125,127 @@ def _problems(images: ImageSet) -> list[str]:
             f"pictures have shape {shape}, expected (N, height, width, channels) with 1 or 3 "
             "channels"
         )
-    if shape[0] != count:
-        found.append(f"{shape[0]} pictures but {count} labels")
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        found.append(f"labels are {labels.dtype} of shape {labels.shape}, expected int64 (N,)")
+        return found
+    if shape[:1] != labels.shape:
+        found.append(f"{shape[0] if shape else 0} pictures but {len(labels)} labels")
     if len(set(images.class_names)) != len(images.class_names):
         found.append(f"class names repeat: {', '.join(images.class_names)}")
-    if count and not (
-        0 <= int(images.labels.min()) <= int(images.labels.max()) < len(images.class_names)
-    ):
+    if len(labels) and not 0 <= labels.min() <= labels.max() < len(images.class_names):
         found.append(
-            f"labels run from {images.labels.min()} to {images.labels.max()}, but there are "
+            f"labels run from {labels.min()} to {labels.max()}, but there are "
             f"{len(images.class_names)} class names"
         )
+    return found + _part_problems(images)
+
+
+def _part_problems(images: ImageSet) -> list[str]:
+    """Parts that name no part, rows that are not there, or rows that are in two parts."""
+    found = [
+        f"there is no part {part!r}: {nearest(part, PARTS)}"
+        for part in images.parts
+        if part not in PARTS
+    ]
+    found += [
+        f"part {part!r} names rows beyond the {len(images)} pictures"
+        for part, rows in images.parts.items()
+        if rows.size and not 0 <= rows.min() <= rows.max() < len(images)
+    ]
+    rows = np.concatenate([np.empty(0, dtype=np.int64), *images.parts.values()])
+    if len(np.unique(rows)) != len(rows):
+        found.append("some rows are in two parts, or twice in one: make the parts disjoint")
     return found
 
 
-def _as_uint8(pictures: ArrayLike, what: str) -> NDArray[np.uint8]:
-    """Pictures as uint8 (N, height, width, channels), refusing what would have to be guessed."""
-    array = np.asarray(pictures)
+def _as_array(values: ArrayLike, what: str, problems: list[str]) -> NDArray[Any]:
+    """Values as an array; rows of different shapes are a problem."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        problems.append(f"{what} differ in shape: make them all the same size")
+        return np.empty(0)
+
+
+def _as_pictures(pictures: ArrayLike, what: str, problems: list[str]) -> NDArray[np.uint8]:
+    """Pictures as uint8 (N, height, width, channels); what would have to be guessed is refused."""
+    known = len(problems)
+    array = _as_array(pictures, what, problems)
     if array.ndim == 3:
         array = array[..., np.newaxis]
+    if array.dtype == np.uint8 and array.ndim == 4:
+        pixels: NDArray[np.uint8] = array
+        return pixels
+    if len(problems) > known:
+        return np.empty(0, dtype=np.uint8)
     if array.ndim != 4:
-        raise DataError(
+        problems.append(
             f"{what} has shape {array.shape}, expected (N, height, width) or "
             "(N, height, width, channels)"
         )
-    if array.dtype == np.uint8:
-        pixels: NDArray[np.uint8] = array
-        return pixels
-    if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
-        raise DataError(f"{what} holds {array.dtype} or values that are not finite")
-    low, high = float(array.min(initial=0)), float(array.max(initial=0))
-    if array.dtype.kind == "f" and low >= 0 and high <= 1:
-        return np.rint(array * 255).astype(np.uint8)
-    if low >= 0 and high <= 255 and (array.dtype.kind in "iu" or bool((array % 1 == 0).all())):
-        return array.astype(np.uint8)
-    raise DataError(
-        f"{what} holds {array.dtype} from {low:g} to {high:g}, expected uint8 in 0–255 or floats "
-        "in [0, 1]: undo any normalisation, headstart applies its own"
-    )
+    elif array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+        problems.append(f"{what} holds {array.dtype} or values that are not finite")
+    else:
+        low, high = float(array.min(initial=0)), float(array.max(initial=0))
+        whole = array.dtype.kind in "iu" or bool((array % 1 == 0).all())
+        if array.dtype.kind == "f" and low >= 0 and high <= 1:
+            unit: NDArray[np.uint8] = np.rint(array * 255).astype(np.uint8)
+            return unit
+        if low >= 0 and high <= 255 and whole:
+            return array.astype(np.uint8)
+        problems.append(
+            f"{what} holds {array.dtype} from {low:g} to {high:g}, expected uint8 in 0–255 or "
+            "floats in [0, 1]: undo any normalisation, headstart applies its own"
+        )
+    return np.empty(0, dtype=np.uint8)
+
+
+def _as_labels(labels: ArrayLike, what: str, problems: list[str]) -> NDArray[Any]:
+    """Labels as int64 class numbers or as texts, shape (N,)."""
+    known = len(problems)
+    array = _as_array(labels, what, problems)
+    if len(problems) == known:
+        if array.ndim != 1:
+            problems.append(f"{what} have shape {array.shape}, expected (N,): one label a picture")
+        elif array.dtype.kind == "f" and not (array % 1 == 0).all():
+            problems.append(f"{what} hold {array.dtype} that are not whole, expected class numbers")
+        elif array.dtype.kind == "O" and any(mark is None or mark != mark for mark in array):
+            problems.append(f"{what} hold missing values: leave those pictures out")
+        elif array.dtype.kind in "iuf":
+            return array.astype(np.int64)
+    return array
+
+
+def _disagreements(
+    shown: Sequence[NDArray[np.uint8]], marks: Sequence[NDArray[Any]]
+) -> Iterator[str]:
+    """Where the pictures, their labels, and the test pictures do not go together."""
+    for prefix, pictures, labels in zip(("", "test_"), shown, marks, strict=False):
+        if len(pictures) != len(labels):
+            yield f"{len(pictures)} {prefix}pictures but {len(labels)} {prefix}labels"
+    if len({pictures.shape[1:] for pictures in shown}) > 1:
+        yield (
+            f"test_pictures have shape {shown[1].shape[1:]}, pictures {shown[0].shape[1:]}: resize "
+            "one of them so that they agree"
+        )
 
 
 def _as_class_numbers(
-    labels: NDArray[np.generic], class_names: Sequence[str] | None
+    labels: NDArray[Any], class_names: Sequence[str] | None
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Class numbers and names from labels that are numbers or names."""
-    if labels.ndim != 1:
-        raise DataError(f"labels have shape {labels.shape}, expected (N,)")
-    if labels.dtype.kind in "iub" and class_names is not None:
+    if labels.dtype.kind in "ib" and class_names is not None:
         return labels.astype(np.int64), tuple(class_names)
-    texts = labels.astype(str)
-    names = sorted(set(texts.tolist()), key=_natural) if class_names is None else list(class_names)
-    unknown = sorted(set(texts.tolist()) - set(names))
+    texts = labels.astype(str).tolist()
+    names = sorted(set(texts), key=_natural) if class_names is None else list(class_names)
+    unknown = sorted(set(texts) - set(names))
     if unknown:
-        raise DataError(f"labels not among class_names: {', '.join(unknown)}")
+        raise DataError(
+            *(f"the label {text!r} is not among class_names: {nearest(text, names)}"
+              for text in unknown)
+        )  # fmt: skip
     position = {name: number for number, name in enumerate(names)}
-    return np.array([position[text] for text in texts.tolist()], dtype=np.int64), tuple(names)
+    return np.array([position[text] for text in texts], dtype=np.int64), tuple(names)
 
 
 def _natural(text: str) -> tuple[int, str]:
