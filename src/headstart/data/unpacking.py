@@ -7,7 +7,7 @@ import subprocess
 import tarfile
 import zlib
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO
 
 from headstart.errors import DataError
@@ -71,7 +71,7 @@ def unpack_tar(archive: IO[bytes], into: Path, name: str) -> None:
 
 
 def _place(members: tarfile.TarFile, member: tarfile.TarInfo, root: Path) -> None:
-    target = root / _inside(member.name)
+    target = root / member.name.lstrip("/")
     # Links unpacked earlier are followed here, so that none can lead a later member outside.
     if not target.parent.resolve().is_relative_to(root) and target != root:
         raise ValueError(f"{member.name!r} would land outside")
@@ -85,7 +85,7 @@ def _place(members: tarfile.TarFile, member: tarfile.TarInfo, root: Path) -> Non
     if member.issym():
         target.symlink_to(member.linkname)
     elif member.islnk():
-        original = (root / _inside(member.linkname)).resolve()
+        original = (root / member.linkname.lstrip("/")).resolve()
         if not original.is_relative_to(root):
             raise ValueError(f"{member.linkname!r} lies outside")
         target.hardlink_to(original)
@@ -93,13 +93,6 @@ def _place(members: tarfile.TarFile, member: tarfile.TarInfo, root: Path) -> Non
         with target.open("wb") as stream:
             shutil.copyfileobj(content, stream)
         target.chmod(0o644 | member.mode & 0o111)
-
-
-def _inside(name: str) -> PurePosixPath:
-    path = PurePosixPath(name.lstrip("/"))
-    if ".." in path.parts:
-        raise ValueError(f"{name!r} would land outside")
-    return path
 
 
 def _ar_members(archive: Path) -> Iterator[tuple[str, bytes]]:

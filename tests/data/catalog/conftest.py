@@ -202,6 +202,7 @@ class Pack:
         """An ar archive (see deb(5)) of the version, the control files and the data."""
         members = {
             "debian-binary": b"2.0\n",
+            "_odd": b"padded to an even place",
             "control.tar.xz": lzma.compress(self.tar({"./control": b"Package: tiny\n"})),
             "data.tar.xz": lzma.compress(self.tar(files)),
         }

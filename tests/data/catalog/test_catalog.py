@@ -94,9 +94,9 @@ def test_real_pictures_stand_upright_and_have_their_labels() -> None:
 
 def test_loading_maps_the_pictures_and_is_quick() -> None:
     catalog.load("fashion-mnist")
-    start = time.perf_counter()
+    start = time.process_time()  # whatever else the machine has to do
     images = catalog.load("fashion-mnist")
-    assert time.perf_counter() - start < 0.2
+    assert time.process_time() - start < 0.1
     assert isinstance(images.pictures, np.memmap)
     assert not images.pictures.flags.writeable
 

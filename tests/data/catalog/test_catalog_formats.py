@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("idx") / "some-idx3-ubyte"
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(arrays(np.uint8, array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=6)))
 def test_what_was_written_is_read(file: Path, array: NDArray[np.uint8]) -> None:
     file.write_bytes(idx(array))
@@ -35,6 +36,7 @@ def test_what_was_written_is_read(file: Path, array: NDArray[np.uint8]) -> None:
     np.testing.assert_array_equal(found, array)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.data())
 def test_a_file_of_another_length_than_told_is_refused(file: Path, data: st.DataObject) -> None:
     content = idx(np.zeros((3, 4, 5), np.uint8))
@@ -47,6 +49,7 @@ def test_a_file_of_another_length_than_told_is_refused(file: Path, data: st.Data
         read_idx(file)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.binary(max_size=64) | st.binary(max_size=64).map(lambda rest: b"\0\0\x08" + rest))
 def test_garbage_is_refused_or_is_an_idx_file(file: Path, content: bytes) -> None:
     file.write_bytes(content)

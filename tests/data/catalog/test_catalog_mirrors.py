@@ -1,6 +1,7 @@
 """Each kind of mirror, and every way in which one can fail."""
 
 import gzip
+import os
 import socket
 import time
 from pathlib import Path
@@ -85,7 +86,7 @@ def test_a_silent_server_costs_no_more_than_its_time(
     web.hold_back(f"/{PICTURES}.gz")
     start = time.monotonic()
     message = refusal(tiny.catalog(web.mirror('suffix = ".gz", timeout_s = 0.3')))
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 10
     assert "127.0.0.1 did not answer in time" in message
     assert web.asked == [f"/{PICTURES}.gz"]
 
@@ -97,7 +98,7 @@ def test_nobody_listening_fails_at_once(tiny: "TinySet", data_folder: Path) -> N
         mirror = f'{{ kind = "https", base = "http://127.0.0.1:{port}/" }}'
         start = time.monotonic()
         message = refusal(tiny.catalog(mirror))
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 10
     assert f"{PICTURES}: 127.0.0.1 cannot be reached or broke off" in message
 
 
@@ -217,20 +218,31 @@ def test_npm_failing_is_told_in_its_words(
     assert f"the npm package tiny-data@1.0.0: {reason}" in refusal(tiny.catalog(NPM))
 
 
+def ended(process: str) -> bool:
+    try:
+        # A Z waits only for its parent to notice.
+        return Path(f"/proc/{process}/stat").read_text().split()[2] == "Z"
+    except OSError:
+        return True
+
+
 def test_a_client_that_hangs_is_ended_with_all_it_started(
-    tmp_path: Path, fake_client: "FakeClient"
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake_client(
-        "npm", f"os.fork()\n(open({str(tmp_path)!r} + f'/{{os.getpid()}}', 'w'))\ntime.sleep(60)"
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    # A shell, because it starts at once even on a busy machine.
+    (tmp_path / "npm").write_text(
+        f"#!/bin/sh\nsleep 60 &\ntouch {tmp_path}/p$$ {tmp_path}/p$!\nwait\n"
     )
+    (tmp_path / "npm").chmod(0o755)
     with pytest.raises(MirrorError, match="npm took longer than 1 s"):
         fetch_npm_package("tiny", tmp_path / "into", timeout_s=1)
-    processes = [path.name for path in tmp_path.iterdir() if path.name.isdigit()]
+    processes = [path.name[1:] for path in tmp_path.glob("p*")]
     assert len(processes) == 2
-    for process in processes:
-        state = Path(f"/proc/{process}/stat")
-        # Ended, or waiting for its parent to notice.
-        assert not state.exists() or state.read_text().split()[2] == "Z"
+    deadline = time.monotonic() + 10
+    while not all(ended(process) for process in processes):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 APT = """
