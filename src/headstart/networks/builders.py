@@ -225,10 +225,10 @@ def _cnn(settings: CnnSettings, shape: tuple[int, int, int], rng: np.random.Gene
 def _shape_after(
     module: nn.Module, size: torch.Size, name: str, picture: tuple[int, int, int]
 ) -> torch.Size:
-    """The output's shape of one more module, without computing it."""
+    """The output's shape of one more module, for one picture."""
     try:
-        probe = copy.deepcopy(module).to("meta").eval()
-        shape: torch.Size = probe(torch.empty(size, device="meta")).shape
+        with torch.inference_mode():
+            shape: torch.Size = copy.deepcopy(module).eval()(torch.zeros(size)).shape
         return shape
     except RuntimeError as error:
         raise NetworkError(

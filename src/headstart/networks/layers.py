@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import torch
 from scipy import special
-from torch import Tensor, nn
+from torch import nn
 
 Activation = Literal["relu", "selu", "elu", "gelu", "silu", "tanh", "sigmoid", "leaky_relu"]
 Initialisation = Literal[
@@ -34,7 +34,8 @@ def activation(name: Activation) -> nn.Module:
 
 def dense(inputs: int, outputs: int, init: Initialisation, rng: np.random.Generator) -> nn.Linear:
     """A dense layer with drawn weights and zero biases."""
-    layer = nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")
+    # On the meta device nothing is drawn from PyTorch's own random state.
+    layer = nn.Linear(inputs, outputs, device="meta")
     _initialise(layer, init, inputs, outputs, rng)
     return layer
 
@@ -50,8 +51,7 @@ def convolution(
 ) -> nn.Conv2d:
     """A square convolution with drawn weights and zero biases; ``"same"`` needs stride 1."""
     pad: Literal["same"] | int = "same" if padding == "same" else 0
-    # On the meta device nothing is drawn from PyTorch's own random state.
-    layer = nn.Conv2d(inputs, outputs, kernel, stride, pad, device="meta").to_empty(device="cpu")
+    layer = nn.Conv2d(inputs, outputs, kernel, stride, pad, device="meta")
     area = kernel * kernel
     _initialise(layer, init, inputs * area, outputs * area, rng)
     return layer
@@ -83,11 +83,5 @@ def _initialise(
         low, high = special.ndtr(-2.0), special.ndtr(2.0)
         drawn = special.ndtri(rng.uniform(low, high, size))
         drawn *= math.sqrt(variance) / _CUT_NORMAL_DEVIATION
-    with torch.no_grad():
-        layer.weight.copy_(_tensor(drawn))
-        if layer.bias is not None:
-            layer.bias.zero_()
-
-
-def _tensor(values: np.ndarray) -> Tensor:
-    return torch.from_numpy(values.astype(np.float32))
+    layer.weight = nn.Parameter(torch.from_numpy(drawn.astype(np.float32)))
+    layer.bias = nn.Parameter(torch.zeros(size[0]))

@@ -45,16 +45,25 @@ def deterministic(threads: int, device: torch.device) -> Iterator[None]:
     Sums are split over threads, so their number is part of what must be the same. On CUDA,
     PyTorch's deterministic algorithms are switched on.
     """
-    before_threads, before_mode = (
-        torch.get_num_threads(),
-        torch.are_deterministic_algorithms_enabled(),
-    )
+    threads_before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    if device.type == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        if device.type == "cuda":
+            with _deterministic_kernels():
+                yield
+        else:
+            yield
+    finally:
+        torch.set_num_threads(threads_before)
+
+
+@contextmanager
+def _deterministic_kernels() -> Iterator[None]:
+    """Switch PyTorch's deterministic algorithms on; setting them imports its compiler."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         yield
     finally:
-        torch.set_num_threads(before_threads)
-        torch.use_deterministic_algorithms(before_mode)
+        torch.use_deterministic_algorithms(before)

@@ -14,7 +14,7 @@ from headstart.networks.heads import loss, probabilities
 from headstart.seeding import generator, stream_seed
 from headstart.strategies.plan import Phase, Plan
 from headstart.training.batches import Batches
-from headstart.training.optimizers import make_optimizer
+from headstart.training.optimizers import PhaseOptimizer
 from headstart.training.schedules import rate_factor
 
 # BatchNorm and InstanceNorm in all their forms, timm's too.
@@ -153,7 +153,7 @@ class _Course:
         self._valid = valid
         self._seed = seed
         self._clock = clock
-        self._optimizer = make_optimizer(network, phase)
+        self._optimizer = PhaseOptimizer(network, phase)
         per_epoch = math.ceil(len(train) / phase.batch_size)
         self._total_steps = phase.steps or per_epoch * (phase.epochs or 0)
         self.steps = 0
@@ -195,13 +195,10 @@ class _Course:
         for rows in torch.split(order, phase.batch_size):
             if self.steps == self._total_steps:
                 break
-            factor = rate_factor(phase.schedule, self.steps, self._total_steps)
-            for group in self._optimizer.param_groups:
-                group["lr"] = group["base_lr"] * factor
             value = loss(self._network(train.inputs(rows)), labels.index_select(0, rows))
-            self._optimizer.zero_grad(set_to_none=True)
+            self._optimizer.zero_grad()
             value.backward()  # type: ignore[no-untyped-call]
-            self._optimizer.step()
+            self._optimizer.step(rate_factor(phase.schedule, self.steps, self._total_steps))
             total += value.detach() * len(rows)
             seen += len(rows)
             self.steps += 1
