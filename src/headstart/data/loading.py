@@ -1,0 +1,179 @@
+"""From a path to an image set: find, hash, decode once, check the classes."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.data.classes import check_classes
+from headstart.data.decode import UnreadableError, mislabelled
+from headstart.data.entries import (
+    SPLITS,
+    USUAL_LIMITS,
+    Entry,
+    Found,
+    LeftOut,
+    Limits,
+    printable,
+    shortened,
+)
+from headstart.data.fingerprints import content_hashes
+from headstart.data.folders import Topics, find_pictures
+from headstart.data.image_set import ImageSet
+from headstart.data.picture_cache import PictureCache
+from headstart.data.picture_store import KeptPictures, keep_pictures
+from headstart.data.reading import Progress, decode_pictures
+from headstart.data.transforms import Preprocessing
+from headstart.errors import DataError
+
+
+@dataclass(frozen=True)
+class LoadedPictures:
+    """An image set from files, and where each row came from.
+
+    Attributes:
+        images: The pictures; `ImageSet.parts` is filled when the source has splits.
+        names: The file of each row, as in `Entry`.
+        file_hashes: The SHA-256 of each row's file, in hex.
+        groups: The group of each row; None when the source has none.
+        left_out: Files that are not used, and why.
+        warnings: What a user should know, in sentences.
+    """
+
+    images: ImageSet
+    names: tuple[str, ...]
+    file_hashes: tuple[str, ...]
+    groups: tuple[str, ...] | None
+    left_out: tuple[LeftOut, ...]
+    warnings: tuple[str, ...]
+
+
+def load_pictures(
+    path: str | os.PathLike[str],
+    preprocessing: Preprocessing,
+    *,
+    class_names: Sequence[str] | None = None,
+    topics: Topics = "first",
+    limits: Limits = USUAL_LIMITS,
+    cache: PictureCache | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> LoadedPictures:
+    """Labelled pictures as an image set, decoded once and kept.
+
+    Files that cannot be used are left out and listed, never replaced.
+
+    Args:
+        path: What `find_pictures` takes.
+        preprocessing: Its pixel part is applied; mean and standard deviation are not.
+        class_names: A model's class names in label order, to map labels to; the sorted names of
+            the training pictures when omitted.
+        topics: Which of nested folders is the class: the ``"first"`` one, or the whole ``"path"``.
+        limits: What is refused for its size.
+        cache: Where decoded pictures are kept; `PictureCache.usual` when omitted.
+        workers: Threads; as many as there are processors when omitted.
+        progress: Called after each picture; a bar on the terminal when omitted.
+
+    Raises:
+        DataError: If no picture has a label, nothing is left of a class, or a split has a class
+            that training does not know.
+    """
+    found = find_pictures(path, topics=topics, limits=limits)
+    cache = cache or PictureCache.usual()
+    labelled = [entry for entry in found.entries if entry.label is not None]
+    unlabelled = without_labels(found)
+    left_out = [*found.left_out, *unlabelled]
+    _refuse(check_classes(labelled, left_out, stated=found.class_order, model=class_names).problems)
+    if not labelled:
+        raise DataError(_no_labels(found))
+    hashes = content_hashes(
+        found.root, labelled, cache, limits=limits, workers=workers, progress=progress
+    )
+    read = [number for number, each in enumerate(hashes) if isinstance(each, str)]
+    entries = [labelled[number] for number in read]
+    kept = keep_pictures(
+        [str(hashes[number]) for number in read],
+        preprocessing,
+        lambda numbers: decode_pictures(
+            [entries[number] for number in numbers],
+            preprocessing,
+            limits=limits,
+            workers=workers,
+            progress=progress,
+        ),
+        cache,
+        limits,
+    )
+    left_out += [
+        LeftOut.of(entry, str(each))
+        for entry, each in zip(labelled, hashes, strict=True)
+        if isinstance(each, UnreadableError)
+    ]
+    left_out += [LeftOut.of(entries[number], reason) for number, reason in kept.reasons.items()]
+    used = [entries[number] for number in kept.numbers]
+    check = check_classes(used, left_out, stated=found.class_order, model=class_names)
+    _refuse(check.problems)
+    return LoadedPictures(
+        _image_set(found, kept.pictures, used, check.names),
+        tuple(entry.name for entry in used),
+        tuple(str(hashes[read[number]]) for number in kept.numbers),
+        tuple(str(entry.group) for entry in used) if any(entry.group for entry in used) else None,
+        tuple(left_out),
+        (*found.warnings, *check.warnings, *_notes(used, kept, len(unlabelled)), *kept.warnings),
+    )
+
+
+def _image_set(
+    found: Found, pictures: NDArray[np.uint8], used: Sequence[Entry], names: Sequence[str]
+) -> ImageSet:
+    position = {name: number for number, name in enumerate(names)}
+    labels = np.array([position[str(entry.label)] for entry in used], dtype=np.int64)
+    parts: dict[str, NDArray[np.int64]] = {
+        split: np.array(rows, dtype=np.int64)
+        for split in SPLITS
+        if (rows := [row for row, entry in enumerate(used) if entry.split == split])
+    }
+    name = printable(found.root.resolve().name)
+    return ImageSet(pictures, labels, tuple(names), name, parts, found.layout)
+
+
+def without_labels(found: Found) -> list[LeftOut]:
+    """The pictures that can be predicted, but not learnt from, and why."""
+    reasons = {
+        "class folders": "beside the class folders, so without a label",
+        "split folders": "outside the class folders, so without a label",
+    }
+    reason = reasons.get(found.layout, "without a label")
+    return [LeftOut.of(entry, reason) for entry in found.entries if entry.label is None]
+
+
+def mislabelled_files(used: Sequence[Entry], formats: Sequence[str]) -> list[str]:
+    """Files whose suffix promises another format than their content has, with that format."""
+    return [
+        f"{entry.name} ({content})"
+        for entry, content in zip(used, formats, strict=True)
+        if mislabelled(entry.member or entry.name, content)
+    ]
+
+
+def _notes(used: Sequence[Entry], kept: KeptPictures, unlabelled: int) -> Iterator[str]:
+    wrong = mislabelled_files(used, kept.formats)
+    if wrong:
+        yield f"{len(wrong):,} file(s) are used, but their suffix is wrong: {shortened(wrong)}"
+    if unlabelled:
+        yield f"{unlabelled:,} picture(s) have no label: they can be predicted, not learnt from"
+
+
+def _refuse(problems: Sequence[str]) -> None:
+    if problems:
+        raise DataError(*problems)
+
+
+def _no_labels(found: Found) -> str:
+    return (
+        f"no picture in {printable(found.root.name)} has a label: expected class folders (such as "
+        "cats/1.jpg) or a manifest with the columns filename and label; without labels pictures "
+        "can only be predicted"
+    )
