@@ -2,9 +2,10 @@
 # Needed: make, and Python 3.11 to 3.13 (PYTHON=… names one). All else goes into .venv.
 
 BIN := .venv/bin
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 
-# Without a build cage, so that the build backend comes from constraints.txt as well.
+# Without a build cage, so that the build backend comes from constraints.txt as well; bytecode is
+# left to the first import of each module, which halves the time of a set-up.
 INSTALL = $(PIP_INSTALL) hatchling && $(PIP_INSTALL) --no-build-isolation --editable
 
 USER_EXTRAS := pretrained
