@@ -52,7 +52,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
     Returns:
         For example ``"did you mean 'adam'? Known: adadelta, adam, adamw, sgd"``.
     """
-    known: Sequence[str] = sorted(names)
+    known: Sequence[str] = sorted(set(names))
     folded = {valid.casefold(): valid for valid in known}
     close = difflib.get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.5)
     hint = f"did you mean {folded[close[0]]!r}? " if close else ""

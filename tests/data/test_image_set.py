@@ -154,7 +154,7 @@ def test_all_problems_are_told_at_once() -> None:
 
 def test_an_image_set_checks_itself_and_says_its_name() -> None:
     with pytest.raises(DataError) as caught:
-        ImageSet(GREY.astype(np.int16), np.arange(4), ("a", "a"), name="pets")  # type: ignore[arg-type]
+        ImageSet(GREY.astype(np.int16), np.arange(4), ("a", "a"), name="pets")
     assert caught.value.problems == (
         "image set 'pets': pictures are int16, expected uint8",
         "image set 'pets': pictures have shape (5, 4, 3), expected (N, height, width, channels) "
@@ -164,7 +164,7 @@ def test_an_image_set_checks_itself_and_says_its_name() -> None:
         "image set 'pets': labels run from 0 to 3, but there are 2 class names",
     )
     with pytest.raises(DataError, match=r"labels are float64 of shape \(5,\), expected int64"):
-        ImageSet(GREY[..., None], np.zeros(5), ("a",))
+        ImageSet(GREY[..., None], np.zeros(5), ("a",))  # type: ignore[arg-type]
 
 
 def test_parts_are_checked() -> None:

@@ -6,9 +6,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.errors import DataError
+
 ScalingKind = Literal["raw", "unit", "standardised", "standardised_pixels"]
 
-_BLOCK = 4096  # pictures converted to float64 at a time
+_BLOCK_BYTES = 2**25  # of pictures as float64 at a time, whatever their size
 
 
 @dataclass(frozen=True)
@@ -36,14 +38,20 @@ def fit_scaling(kind: ScalingKind, pictures: NDArray[np.uint8], rows: NDArray[np
 
     Returns:
         The scaling; where a pixel never changes its divisor is 1.
+
+    Raises:
+        DataError: If there is no picture to take statistics from.
     """
     one = np.ones((1, 1, 1), dtype=np.float32)
     if kind == "raw":
         return Scaling(0 * one, one)
     if kind == "unit":
         return Scaling(0 * one, 255 * one)
+    if not len(rows):
+        raise DataError(f'scaling = "{kind}" needs training pictures to take its statistics from')
     axes = (0,) if kind == "standardised_pixels" else (0, 1, 2)
-    blocks = np.array_split(rows, max(1, len(rows) // _BLOCK))
+    whole_bytes = 8 * len(rows) * int(np.prod(pictures.shape[1:]))
+    blocks = np.array_split(rows, min(len(rows), whole_bytes // _BLOCK_BYTES + 1))
     count = len(rows) * int(np.prod(pictures.shape[1:3])) if len(axes) == 3 else len(rows)
     mean = sum(pictures[block].sum(axis=axes, dtype=np.float64) for block in blocks) / count
     squares = sum(np.square(pictures[block] - mean).sum(axis=axes) for block in blocks)

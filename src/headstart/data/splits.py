@@ -5,9 +5,10 @@ between train and valid is drawn anew for every seed (unless the order is ``"sto
 luck is part of the spread that a comparison reports.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +17,14 @@ from pydantic import Field, model_validator
 from headstart.data.image_set import ImageSet
 from headstart.errors import DataError
 from headstart.seeding import generator
-from headstart.settings import Settings
+from headstart.settings import ManyProblemsError, Settings
 
 Rows = NDArray[np.int64]
-Amount = float | int
-Range = tuple[int, int]
+Whole = Annotated[int, Field(strict=True)]  # not strict, "5" and true would be numbers, too
+Amount = Annotated[float, Field(strict=True)] | Whole
+Range = tuple[Whole, Whole]
+
+_VALID_SHARE, _TEST_SHARE = 0.1, 0.2
 
 
 class SplitSettings(Settings):
@@ -29,40 +33,58 @@ class SplitSettings(Settings):
     Attributes:
         order: ``"shuffled"``: stratified and drawn from the seed. ``"stored"``: cut at the given
             row numbers, in the order in which the set is stored, the same for every seed.
-        valid: How much of the training pictures to keep for validation: a share below 1 or a
-            number of pictures. With ``"stored"``: ``[from, to]`` rows of the training part.
-        test: The same for the test split, drawn from the set's own test part where it has one;
-            by default all of that part, else a fifth of the pictures. With ``"stored"``: ``[from, to]`` rows of the test part.
+        valid: How much to choose with: a share below 1 or a number of pictures, drawn from the
+            set's own validation part where it has one, else from its training pictures. By
+            default all of that part, else a tenth of the training pictures. With ``"stored"``:
+            ``[from, to]`` rows of the training part.
+        test: The same for the test split, from the set's own test part where it has one. By
+            default all of that part, else a fifth of the pictures. With ``"stored"``:
+            ``[from, to]`` rows of the test part (of the whole set where it has none).
         train: Only with ``"stored"``: ``[from, to]`` rows of the training part.
-        seed: Draws the test split where the set has none of its own.
+        seed: Draws the test split; without effect where that is a part of the set as it is.
     """
 
     order: Literal["shuffled", "stored"] = "shuffled"
     train: Range | None = None
-    valid: Amount | Range = 0.1
+    valid: Amount | Range | None = None
     test: Amount | Range | None = None
-    seed: int = Field(default=0, ge=0)
+    seed: Annotated[Whole, Field(ge=0)] = 0
 
     @model_validator(mode="after")
     def _fits_its_order(self) -> Self:
-        stored = self.order == "stored"
+        problems = self._stored_problems() if self.order == "stored" else self._drawn_problems()
+        if problems:
+            raise ManyProblemsError(problems)
+        return self
+
+    def _stored_problems(self) -> list[tuple[tuple[str, ...], str]]:
+        problems: list[tuple[tuple[str, ...], str]] = []
         for key in ("train", "valid", "test"):
             value = getattr(self, key)
             if isinstance(value, tuple):
-                if not stored:
-                    raise ValueError(
-                        f'{key} = [from, to] needs order = "stored"; with "shuffled" give a share '
-                        "below 1 or a number of pictures"
-                    )
                 if not 0 <= value[0] < value[1]:
-                    raise ValueError(f"{key} = {list(value)} is not a range [from, to] of rows")
-            elif value is not None and stored and key in self.model_fields_set:
-                raise ValueError(f'order = "stored" needs {key} = [from, to] (row numbers)')
+                    problems.append(((key,), f"{list(value)} is not a range [from, to] of rows"))
+            elif value is not None or key != "test":
+                problems.append(((key,), 'order = "stored" needs [from, to] (row numbers)'))
+        if self.seed:
+            problems.append((("seed",), 'nothing is drawn with order = "stored": leave it out'))
+        return problems
+
+    def _drawn_problems(self) -> list[tuple[tuple[str, ...], str]]:
+        problems: list[tuple[tuple[str, ...], str]] = []
+        for key in ("train", "valid", "test"):
+            value = getattr(self, key)
+            if isinstance(value, tuple):
+                hint = "leave it out" if key == "train" else _AMOUNT_HINT
+                problems.append(((key,), f'[from, to] needs order = "stored"; else {hint}'))
             elif value is not None and value <= 0:
-                raise ValueError(f"{key} = {value} leaves no picture: give more than 0")
-        if stored and not (self.train and isinstance(self.valid, tuple)):
-            raise ValueError('order = "stored" needs train = [from, to] and valid = [from, to]')
-        return self
+                problems.append(((key,), f"{value} leaves no picture: {_AMOUNT_HINT}"))
+            elif isinstance(value, float) and value >= 1:
+                problems.append(((key,), f"{value} is no share: {_AMOUNT_HINT}"))
+        return problems
+
+
+_AMOUNT_HINT = "give a share between 0 and 1, or a whole number of pictures"
 
 
 @dataclass(frozen=True)
@@ -94,65 +116,97 @@ def make_split(images: ImageSet, settings: SplitSettings, seed: int) -> Split:
     Raises:
         DataError: If there are not enough pictures for what is asked.
     """
-    training = images.parts.get("train", np.arange(len(images)))
-    testing = images.parts.get("test", np.arange(0) if images.parts else training)
     if settings.order == "stored":
-        split = _stored(settings, training, testing, bool(images.parts))
+        split = _stored(images, settings)
     else:
-        split = _shuffled(images, settings, seed, training)
+        split = _shuffled(images, settings, seed)
     return _without_repeats(images, split)
 
 
-def _stored(settings: SplitSettings, training: Rows, testing: Rows, has_parts: bool) -> Split:
-    wanted = {"train": settings.train, "valid": settings.valid, "test": settings.test}
+def _training_rows(images: ImageSet) -> Rows:
+    """The set's training part, else what is in no other part of it."""
+    if "train" in images.parts:
+        return images.parts["train"]
+    others = [np.empty(0, dtype=np.int64), *images.parts.values()]
+    return np.setdiff1d(np.arange(len(images)), np.concatenate(others))
+
+
+def _stored(images: ImageSet, settings: SplitSettings) -> Split:
+    training = _training_rows(images)
+    testing = images.parts.get("test", training)
+    test = settings.test
+    if test is None and "test" in images.parts:
+        test = (0, len(testing))
     rows, problems = {}, []
-    for key, span in wanted.items():
-        pool = testing if key == "test" else training
-        if span is None and key == "test" and has_parts:
-            span = (0, len(pool))
+    for key, span, pool in (
+        ("train", settings.train, training),
+        ("valid", settings.valid, training),
+        ("test", test, testing),
+    ):
         if not isinstance(span, tuple):
-            problems.append(f'split.{key}: order = "stored" needs [from, to] (row numbers)')
-            continue
-        if span[1] > len(pool):
+            problems.append(
+                f'split.{key}: {images.name} has no test part, so order = "stored" needs '
+                "[from, to] (row numbers)"
+            )
+        elif span[1] > len(pool):
             problems.append(
                 f"split.{key} = {list(span)} goes beyond the {len(pool)} stored pictures"
             )
-        rows[key] = pool[span[0] : span[1]]
-    if not problems:
-        problems = [
-            f"split.{a} and split.{b} overlap: make the ranges disjoint"
-            for a, b in (("train", "valid"), ("train", "test"), ("valid", "test"))
-            if np.intersect1d(rows[a], rows[b]).size
-        ]
+        else:
+            rows[key] = pool[span[0] : span[1]]
+    problems += [
+        f"split.{a} and split.{b} overlap: make the ranges disjoint"
+        for a, b in itertools.combinations(rows, 2)
+        if np.intersect1d(rows[a], rows[b]).size
+    ]
     if problems:
         raise DataError(*problems)
     return Split(rows["train"], rows["valid"], rows["test"])
 
 
-def _shuffled(images: ImageSet, settings: SplitSettings, seed: int, training: Rows) -> Split:
-    amount = settings.test if isinstance(settings.test, int | float) else None
-    if "test" not in images.parts:
-        test, training = _draw(images, training, amount or 0.2, settings.seed, "test")
-    elif amount is None:
-        test = images.parts["test"]
-    else:
-        test, _ = _draw(images, images.parts["test"], amount, settings.seed, "test")
-    if "valid" in images.parts:
-        return Split(training, images.parts["valid"], test)
-    share = settings.valid if isinstance(settings.valid, int | float) else 0.1
-    valid, train = _draw(images, training, share, seed, "valid")
+def _shuffled(images: ImageSet, settings: SplitSettings, seed: int) -> Split:
+    if settings.seed and settings.test is None and "test" in images.parts:
+        raise DataError(
+            f"split.seed has no effect, as {images.name} has a test part of its own: leave it out, "
+            "or say with split.test how much of that part to draw"
+        )
+    training = _training_rows(images)
+    test, training = _part(images, training, settings.test, settings.seed, "test", _TEST_SHARE)
+    valid, train = _part(images, training, settings.valid, seed, "valid", _VALID_SHARE)
     return Split(train, valid, test)
 
 
+def _part(
+    images: ImageSet,
+    training: Rows,
+    amount: float | Range | None,
+    seed: int,
+    name: str,
+    share: float,
+) -> tuple[Rows, Rows]:
+    """The rows of a split, from the set's own part of that name or else from the training rows.
+
+    Returns:
+        The split's rows, and the training rows that are left.
+    """
+    assert not isinstance(amount, tuple)  # refused by the settings
+    own = images.parts.get(name)
+    if own is None:
+        return _draw(images, training, share if amount is None else amount, seed, name)
+    if amount is None:
+        return own, training
+    return _draw(images, own, amount, seed, name, leave=0)[0], training
+
+
 def _draw(
-    images: ImageSet, rows: Rows, amount: Amount, seed: int, purpose: str
+    images: ImageSet, rows: Rows, amount: float, seed: int, purpose: str, leave: int = 1
 ) -> tuple[Rows, Rows]:
     """Draw a stratified part of the rows; identical pictures stay on one side."""
     wanted = round(amount * len(rows)) if amount < 1 else int(amount)
-    if not 0 < wanted < len(rows):
+    if not 0 < wanted <= len(rows) - leave:
         raise DataError(
-            f"split.{purpose} = {amount} of {len(rows)} pictures leaves one side empty: give "
-            "another share or number"
+            f"split.{purpose} = {amount} of {len(rows)} pictures makes {wanted}: expected 1 to "
+            f"{len(rows) - leave}"
         )
     rng = generator(seed, "split", purpose)
     _, first, group = np.unique(images.hashes[rows], return_index=True, return_inverse=True)
@@ -161,6 +215,11 @@ def _draw(
     sizes = np.bincount(group)
     enough = int(np.searchsorted(np.cumsum(sizes[order]), wanted)) + 1
     drawn = np.isin(group, order[:enough])
+    if leave and drawn.all():
+        raise DataError(
+            f"split.{purpose} takes {wanted} of {len(rows)} pictures, and with them their copies, "
+            "which are all the others: leave copies out"
+        )
     return rows[drawn], rows[~drawn]
 
 

@@ -1,7 +1,7 @@
 """Tasks: an image set narrowed to some classes, with its split and label budgets."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Self
 
 import numpy as np
@@ -12,7 +12,7 @@ from headstart.data.image_set import ImageSet
 from headstart.data.splits import Rows, Split, check_classes, stratified_order
 from headstart.errors import DataError, nearest
 from headstart.seeding import generator
-from headstart.settings import Settings
+from headstart.settings import ManyProblemsError, Settings
 
 Budget = int | Literal["all"]
 
@@ -31,13 +31,19 @@ class TaskSettings(Settings):
 
     @model_validator(mode="after")
     def _is_a_question(self) -> Self:
-        if self.classes != "all":
-            if len(set(self.classes)) != len(self.classes):
-                raise ValueError("classes name one class twice")
-            if len(self.classes) < 2:
-                raise ValueError("classes need at least two names to tell apart")
-            if self.positive is not None and self.positive not in self.classes:
-                raise ValueError(f"positive = {self.positive!r} is not among classes")
+        if self.classes == "all":
+            return self
+        problems: list[tuple[tuple[str, ...], str]] = []
+        twice = sorted({name for name in self.classes if self.classes.count(name) > 1})
+        if twice:
+            problems.append((("classes",), f"{', '.join(map(repr, twice))} is named twice"))
+        if len(set(self.classes)) < 2:
+            problems.append((("classes",), "at least two classes are needed to tell apart"))
+        if self.positive is not None and self.positive not in self.classes:
+            hint = nearest(self.positive, self.classes)
+            problems.append((("positive",), f"{self.positive!r} is not among classes; {hint}"))
+        if problems:
+            raise ManyProblemsError(problems)
         return self
 
 
@@ -68,7 +74,7 @@ class SealedTest:
 
     rows: Rows
     pictures: NDArray[np.uint8]
-    _labels: NDArray[np.int64]
+    _labels: NDArray[np.int64] = field(repr=False)
 
     def open_labels(self, purpose: str, note: Callable[[str, int], None]) -> NDArray[np.int64]:
         """The test labels, after the reading was written down.
@@ -117,11 +123,16 @@ class Task:
         """The examples at rows that are not in the test split.
 
         Raises:
-            DataError: If a row belongs to the test split.
+            DataError: If a row belongs to the test split, or to none of the task's classes.
         """
+        labels = self.numbers(rows)
         if np.isin(rows, self.test.rows).any():
             raise DataError("test pictures have no labels here: open the test split's door")
-        return Examples(self.images.pictures[rows], self.numbers(rows))
+        if (labels < 0).any():
+            raise DataError(
+                f"some rows are of other classes than the task's ({', '.join(self.class_names)})"
+            )
+        return Examples(self.images.pictures[rows], labels)
 
     def budget_rows(self, budget: Budget, seed: int, *, stored: bool = False) -> Rows:
         """The training rows that a trial with this label budget may use.
@@ -163,28 +174,31 @@ def make_task(images: ImageSet, settings: TaskSettings, split: Split) -> Task:
         DataError: If a class is unknown or missing from a split.
     """
     names = images.class_names if settings.classes == "all" else settings.classes
-    known = set(images.class_names)
-    asked = [*names, *([settings.positive] if settings.positive is not None else [])]
-    unknown = [name for name in dict.fromkeys(asked) if name not in known]
-    if unknown:
-        raise DataError(
-            *(
-                f"{images.name} has no class {name!r}: {nearest(name, images.class_names)}"
-                for name in unknown
-            )
-        )
-    number = _numbering(images.class_names, names, settings.positive)
     shown = names if settings.positive is None else (f"not {settings.positive}", settings.positive)
-
-    def narrowed(rows: Rows) -> Rows:
-        return rows[number[images.labels[rows]] >= 0]
-
-    test_rows = narrowed(split.test)
-    test = SealedTest(test_rows, images.pictures[test_rows], number[images.labels[test_rows]])
-    task = Task(images, tuple(shown), narrowed(split.train), narrowed(split.valid), test, number)
-    for part, rows in (("train", task.train_rows), ("valid", task.valid_rows), ("test", test_rows)):
-        check_classes(number[images.labels[rows]], shown, part)
-    return task
+    asked = [*names, *([settings.positive] if settings.positive is not None else [])]
+    problems = [
+        f"{images.name} has no class {name!r}: {nearest(name, images.class_names)}"
+        for name in dict.fromkeys(asked)
+        if name not in images.class_names
+    ]
+    if len(names) < 2:
+        problems.append(f"{images.name} has fewer than two classes: there is nothing to tell apart")
+    if problems:
+        raise DataError(*problems)
+    number = _numbering(images.class_names, names, settings.positive)
+    parts = {}
+    for part in ("train", "valid", "test"):
+        rows = getattr(split, part)
+        parts[part] = rows[number[images.labels[rows]] >= 0]
+        try:
+            check_classes(number[images.labels[parts[part]]], shown, part)
+        except DataError as error:
+            problems += error.problems
+    if problems:
+        raise DataError(*problems)
+    rows = parts["test"]
+    test = SealedTest(rows, images.pictures[rows], number[images.labels[rows]])
+    return Task(images, tuple(shown), parts["train"], parts["valid"], test, number)
 
 
 def _numbering(
