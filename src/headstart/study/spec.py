@@ -54,7 +54,11 @@ class SourceSettings(Settings):
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> Self:
-        idle = self.model_fields_set - {"file"}
+        idle = [
+            name
+            for name, field in type(self).model_fields.items()
+            if name != "file" and getattr(self, name) != field.default
+        ]
         if self.file is not None and idle:
             raise ValueError(
                 f"{', '.join(sorted(idle))} has no effect with a source from a file: leave it out"
