@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from headstart.errors import NetworkError
-from headstart.networks.timm_models import recipe_of
+from headstart.networks.model_names import recipe_of
 from headstart.networks.weights import file_sha256, packages, read_state, weights_file
 from headstart.networks.weights_search import find_recipe, find_weights
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from headstart.errors import NetworkError
 from headstart.networks.body_groups import claimed_groups, timm_owners
 from headstart.networks.groups import LayerGroup
-from headstart.networks.timm_models import REFUSALS, Recipe, empty_model, recipe_of
+from headstart.networks.model_names import Recipe, recipe_of
+from headstart.networks.timm_models import REFUSALS, empty_model
 from headstart.settings import Settings
 
 Features = Literal["pooled", "flattened"]
@@ -103,9 +104,9 @@ def plan_body(recipe: Recipe, architecture: Architecture) -> BodyPlan:
         shape = tuple(_make(body, skeleton, unused)(picture).shape)
     except REFUSALS as error:
         raise NetworkError(
-            f"{recipe.architecture} does not take pictures of {height} × {width} "
-            f"({_reason(error)}); its weights were made for {recipe.picture_size[0]} × "
-            f"{recipe.picture_size[1]}"
+            f"{recipe.architecture} does not give {architecture.features} features for pictures of "
+            f"{height} × {width} ({_reason(error)}); its weights were made for "
+            f"{recipe.picture_size[0]} × {recipe.picture_size[1]}"
         ) from error
     if len(shape) != 2:
         raise NetworkError(
@@ -164,11 +165,13 @@ def linear_classifier(model: nn.Module) -> nn.Linear | None:
     weight = found.weight.detach()
     if weight.numel() != weight.shape[0] * weight.shape[1]:
         return None
-    linear = nn.Linear(weight.shape[1], weight.shape[0], bias=found.bias is not None)
+    linear = nn.Linear(
+        weight.shape[1], weight.shape[0], bias=found.bias is not None, device="meta"
+    ).to_empty(device="cpu")
     with torch.no_grad():
         linear.weight.copy_(weight.reshape(weight.shape[:2]))
         if found.bias is not None:
-            linear.bias.copy_(found.bias.detach())
+            linear.bias.copy_(found.bias)
     return linear
 
 
@@ -179,20 +182,20 @@ def _without_classifier(model: nn.Module, features: Features) -> nn.Module:
 
 
 def _unused_children(body: nn.Module, model: nn.Module, picture: Tensor) -> tuple[str, ...]:
-    """The model's children of which no part is called for a picture's flattened features."""
+    """The model's children on whose parameters a picture's flattened features do not depend."""
     if body is model:
         return ()
-    called: set[nn.Module] = set()
-    hooks = [
-        module.register_forward_hook(lambda module, *_: called.add(module))
-        for module in model.modules()
-    ]
-    body(picture)
-    for hook in hooks:
-        hook.remove()
-    return tuple(
-        name for name, child in model.named_children() if called.isdisjoint(child.modules())
+    parameters = dict(model.named_parameters())
+    slopes: tuple[Tensor | None, ...] = torch.autograd.grad(
+        body(picture).sum(), list(parameters.values()), allow_unused=True
     )
+    used = {
+        name.partition(".")[0]
+        for name, slope in zip(parameters, slopes, strict=True)
+        if slope is not None
+    }
+    unused = {name.partition(".")[0] for name in parameters} - used
+    return tuple(name for name, _ in model.named_children() if name in unused)
 
 
 def _make(body: nn.Module, model: nn.Module, unused: tuple[str, ...]) -> nn.Module:

@@ -22,7 +22,8 @@ from headstart.networks.bodies import (
 )
 from headstart.networks.groups import HEAD, LayerGroup, Network
 from headstart.networks.heads import HeadSettings, build_head
-from headstart.networks.timm_models import Recipe, empty_model, filled_model, own_tensors
+from headstart.networks.model_names import Recipe
+from headstart.networks.timm_models import empty_model, filled_model, own_tensors
 from headstart.networks.weights import Source, read_state
 from headstart.networks.weights_search import find_recipe, find_weights, known_package, named_like
 from headstart.seeding import generator, stream_seed

@@ -1,130 +1,26 @@
-"""timm's networks: what a name means, an empty one, and one filled with a file's weights."""
+"""timm's networks: an empty one, and one filled with a file's weights."""
 
-import difflib
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import init
+from torch.overrides import TorchFunctionMode
 
 from headstart.errors import NetworkError
 from headstart.networks.checkpoint_fit import explain_misfit
+from headstart.networks.model_names import Recipe
 from headstart.networks.torchvision_guard import import_timm
 
-HUB_PREFIX = "hf-hub:"
 # What building and filling a network raises on a size or on weights that it cannot take.
 REFUSALS = (
     RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError,
+    ArithmeticError, UserWarning,
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What a model's name means to timm.
-
-    Attributes:
-        architecture: timm's name of the network, without a tag.
-        tag: Which weights of it; empty when there is only one kind.
-        config: Of the weights: picture size, crop, mean and the like, as timm names them.
-        arguments: For building the network, where the weights' own description has any.
-        repository: Where a hub keeps the weights, or None.
-        address: From where the weights can be downloaded by hand, or None.
-        is_hub_only: Whether this very repository was asked for.
-    """
-
-    architecture: str
-    tag: str
-    config: Mapping[str, Any]
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    repository: str | None = None
-    address: str | None = None
-    is_hub_only: bool = False
-
-    @property
-    def name(self) -> str:
-        """The name with its tag."""
-        return f"{self.architecture}.{self.tag}" if self.tag else self.architecture
-
-    def with_arguments(self, arguments: Mapping[str, Any]) -> "Recipe":
-        """The same with other arguments for building the network."""
-        return replace(self, arguments=dict(arguments))
-
-    @property
-    def picture_size(self) -> tuple[int, int]:
-        """Height and width that the weights were made for, in pixels."""
-        height, width = self.config["input_size"][1:]
-        return int(height), int(width)
-
-
-def recipe_of(name: str) -> Recipe:
-    """What a name such as ``resnet18`` or ``resnet18.a1_in1k`` means.
-
-    Raises:
-        NetworkError: If timm has no such network or no such weights of it; nearest names are told.
-    """
-    import_timm()
-    from timm.models import (
-        get_deprecated_models,
-        get_pretrained_cfg,
-        is_model,
-        list_models,
-        list_pretrained,
-    )
-
-    architecture, _, tag = name.partition(".")
-    renamed = get_deprecated_models().get(architecture)
-    if renamed:
-        architecture, _, new_tag = renamed.partition(".")
-        tag = tag or new_tag
-    if not is_model(architecture) or (architecture in get_deprecated_models() and not renamed):
-        raise NetworkError(_unknown(name, [*list_models(), *list_pretrained()]))
-    try:
-        config = get_pretrained_cfg(f"{architecture}.{tag}" if tag else architecture)
-    except RuntimeError:
-        tags = list_pretrained(f"{architecture}.*")
-        raise NetworkError(
-            f"{architecture} has no weights with the tag {tag!r}: it has {', '.join(tags)}"
-        ) from None
-    if config is None:
-        raise NetworkError(f"timm says nothing about the pictures that {name} takes")
-    return Recipe(
-        architecture,
-        config.tag or "",
-        dict(config.to_dict(remove_source=True)),  # type: ignore[no-untyped-call]
-        repository=config.hf_hub_id,
-        address=config.url if isinstance(config.url, str) else None,
-    )
-
-
-def recipe_in(folder: Path, name: str) -> Recipe:
-    """What the ``config.json`` in a folder of timm's (or of a hub's cache) describes.
-
-    Args:
-        folder: Holds ``config.json``.
-        name: What to call the folder in messages.
-
-    Raises:
-        NetworkError: If the file is not one of timm's.
-    """
-    import_timm()
-    from timm.models import is_model
-    from timm.models._hub import load_model_config_from_path
-
-    try:
-        config, architecture, arguments = load_model_config_from_path(folder)
-        known = recipe_of(architecture).config if is_model(architecture) else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise NetworkError(
-            f"{name}: config.json does not describe a network of timm's ({error!r}): expected the "
-            "file that timm writes beside its weights"
-        ) from error
-    if known is None:
-        raise NetworkError(f"{name}: config.json names {architecture!r}, which timm does not know")
-    kept = {key: value for key, value in config.items() if key not in ("file", "source")}
-    return Recipe(architecture, str(config.get("tag") or ""), {**known, **kept}, arguments)
+_DRAWS = (Tensor.normal_, Tensor.uniform_, init.normal_, init.uniform_, init.kaiming_uniform_)
 
 
 def empty_model(
@@ -199,16 +95,21 @@ def filled_model(
     for classes in _possible_classes(recipe, state):
         config = {**recipe.config, "num_classes": classes}
         try:
-            model = _filled(recipe, config, state, options, seed=0)
+            model = _filled(recipe, config, state, options, constant=0.0)
         except REFUSALS as error:
             failure = failure or error
             continue
         own = model.state_dict()
         if own.keys() - state.keys():
-            _check_all_filled(own, _filled(recipe, config, state, options, seed=1), file_name)
+            _check_all_filled(own, _filled(recipe, config, state, options, constant=0.5), file_name)
         return model
     own = own_tensors(recipe, _possible_classes(recipe, state)[0])
     expected = {key: tuple(value.shape) for key, value in own.items()}
+    if expected == {key: tuple(value.shape) for key, value in state.items()}:
+        raise NetworkError(
+            f"the weights of {recipe.name} cannot be adapted from {_pictures(recipe.picture_size)} "
+            f"to {_pictures(picture_size)} with {channels} channel(s): {failure}"
+        ) from failure
     raise NetworkError(*explain_misfit(recipe.name, expected, state, file_name)) from failure
 
 
@@ -217,9 +118,9 @@ def _filled(
     config: Mapping[str, Any],
     state: Mapping[str, Tensor],
     options: Mapping[str, Any],
-    seed: int,
+    constant: float,
 ) -> nn.Module:
-    with _drawing_from(seed):
+    with _drawing_from(0), _ConstantDraws(constant):
         model = _create(recipe, {**config, "state_dict": dict(state)}, options, pretrained=True)
     model.pretrained_cfg.pop("state_dict", None)  # type: ignore[union-attr, operator]
     return model
@@ -265,7 +166,7 @@ def _check_all_filled(own: Mapping[str, Tensor], again: nn.Module, file_name: st
     """Refuse a network of which the file filled only a part.
 
     Some of timm's networks are filled without complaint whatever is missing. What two fillings of
-    differently drawn networks leave different was not in the file.
+    networks with different initial weights leave different was not in the file.
     """
     left = [key for key, value in again.state_dict().items() if not torch.equal(value, own[key])]
     if left:
@@ -273,36 +174,48 @@ def _check_all_filled(own: Mapping[str, Tensor], again: nn.Module, file_name: st
         raise NetworkError(f"{file_name} lacks {', '.join(left[:10])}{more}")
 
 
+class _ConstantDraws(TorchFunctionMode):
+    """Initial weights that are about to be overwritten: a constant in place of random numbers.
+
+    Drawing 138 million of them for a VGG16 takes longer than reading its file.
+    """
+
+    def __init__(self, constant: float) -> None:
+        super().__init__()
+        self.constant = constant
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        options = kwargs or {}
+        if func in _DRAWS:
+            return init.constant_(args[0] if args else options["tensor"], self.constant)
+        return func(*args, **options)
+
+
 @contextmanager
 def _construction(recipe: Recipe, picture_size: tuple[int, int]) -> Iterator[None]:
     """Tell why a network cannot be built, in the user's terms."""
     try:
-        yield
+        with warnings.catch_warnings():
+            # A picture smaller than a patch: the network would have no numbers to put out.
+            warnings.filterwarnings("error", message="Initializing zero-element tensors")
+            yield
     except REFUSALS as error:
-        height, width = picture_size
         raise NetworkError(
-            f"{recipe.architecture} cannot be built for pictures of {height} × {width} ({error}); "
-            f"its weights were made for {recipe.picture_size[0]} × {recipe.picture_size[1]}"
+            f"{recipe.architecture} cannot be built for {_pictures(picture_size)} ({error}); its "
+            f"weights were made for {_pictures(recipe.picture_size)}"
         ) from error
+
+
+def _pictures(size: tuple[int, int]) -> str:
+    return f"pictures of {size[0]} × {size[1]}"
 
 
 @contextmanager
 def _drawing_from(seed: int | None) -> Iterator[None]:
-    """Draw initial weights from a seed, leaving the process's own generator as it was."""
-    if seed is None:
-        with torch.device("meta"):
-            yield
-        return
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    """Draw initial weights from a seed, leaving the process's own generator as it was.
+
+    Without a seed nothing is drawn: tensors have shapes only.
+    """
+    with torch.random.fork_rng(devices=[]), torch.device("meta" if seed is None else "cpu"):
+        torch.default_generator.manual_seed(seed or 0)
         yield
-
-
-def _unknown(name: str, known: list[str]) -> str:
-    folded = {each.casefold(): each for each in known}
-    close = difflib.get_close_matches(name.casefold(), list(folded), n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(repr(folded[each]) for each in close)}? " if close else ""
-    return (
-        f"timm has no network {name!r}: {hint}`headstart models PATTERN` lists what there is; a "
-        f"repository of a hub is written {HUB_PREFIX}owner/name"
-    )

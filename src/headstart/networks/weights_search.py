@@ -13,7 +13,7 @@ from torch import Tensor
 
 from headstart.errors import NetworkError
 from headstart.networks.hub import CARD_URL, HubError, cache_folder, cached_file, fetch_file
-from headstart.networks.timm_models import HUB_PREFIX, Recipe, recipe_in, recipe_of
+from headstart.networks.model_names import HUB_PREFIX, Recipe, recipe_in, recipe_of
 from headstart.networks.weights import (
     Package,
     Source,
