@@ -34,7 +34,7 @@ def all_settings(root: type[Settings]) -> set[type[Settings]]:
     return found
 
 
-@pytest.mark.parametrize("settings", sorted(all_settings(Study), key=lambda kind: kind.__name__))
+@pytest.mark.parametrize("settings", sorted(all_settings(Study), key=str))
 def test_every_key_of_the_study_file_is_in_its_reference(settings: type[Settings]) -> None:
     named = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", REFERENCE.read_text()))))
     assert set(settings.model_fields) <= named
