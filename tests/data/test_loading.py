@@ -187,6 +187,23 @@ def test_a_class_of_which_nothing_is_left_is_an_error(plant: Plant, prefix: str)
     )
 
 
+def test_a_file_that_changes_while_it_is_read_is_left_out_until_it_is_settled(
+    plant: Plant,
+) -> None:
+    root = plant({"cats/1.png": picture(1), "cats/2.png": picture(2), "dogs/1.png": picture(3)})
+
+    def rewrite(doing: str, done: int, _total: int) -> None:
+        if (doing, done) == ("reading", 3):
+            (root / "cats" / "1.png").write_bytes(picture(1)[:200])
+
+    loaded = load_pictures(root, SMALL, progress=rewrite)
+    assert [(each.name, each.reason) for each in loaded.left_out] == [
+        ("cats/1.png", "changed while it was read")
+    ]
+    (root / "cats" / "1.png").write_bytes(picture(1))
+    assert not load_pictures(root, SMALL).left_out
+
+
 def test_a_class_that_is_gone_from_a_test_split_is_a_warning(plant: Plant) -> None:
     files = {f"{split}/{kind}/1.png": None for split in ("train", "test") for kind in "ab"}
     loaded = load_pictures(plant({**files, "test/b/1.png": b""}), SMALL)

@@ -133,7 +133,7 @@ def test_everything_that_is_wrong_is_told_at_once(written: Written) -> None:
     message = problems(
         written(
             "filename,label,split,group\n"
-            "a.jpg,cat,train,p1\na.jpg,dog,train,p1\n,cat,train,p1\nb.jpg,cat,tran,\n../x,cat,,p2\n"
+            "a.jpg,cat,train,p1\n./a.jpg,dog,train,p1\n,cat,train,p1\nb.jpg,cat,tran,\n../x,cat,,p2\n"
         )
     )
     for part in (
@@ -142,14 +142,14 @@ def test_everything_that_is_wrong_is_told_at_once(written: Written) -> None:
         "split is empty in line 6: fill it in every row, or drop the column",
         "group is empty in line 5",
         "1 file(s) are named twice with different label, split or group: ",
-        "'a.jpg' (line 2 and line 3)",
+        "'./a.jpg' (line 2 and line 3)",
         "1 file name(s) lead out",
     ):
         assert part in message
 
 
 def test_repeated_rows_count_once(written: Written) -> None:
-    found = find_pictures(written("filename,label\na.jpg,cat\na.jpg,cat\nb.jpg,cat\n"))
+    found = find_pictures(written("filename,label\na.jpg,cat\n./sub/../a.jpg,cat\nb.jpg,cat\n"))
     assert [entry.name for entry in found.entries] == ["a.jpg", "b.jpg"]
     assert "table.csv: 1 row(s) repeat others, counted once" in found.warnings
 
@@ -243,7 +243,7 @@ def test_any_table_is_read_or_refused(table: list[tuple[str, str, str]]) -> None
         except DataError:
             return
         named = {name.strip() for name, _, _ in table}
-        assert len(found.entries) + len(found.left_out) == len(named)
+        assert len(found.entries) + len(found.left_out) <= len(named)
 
 
 @settings(max_examples=80, deadline=None)

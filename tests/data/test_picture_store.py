@@ -61,7 +61,10 @@ def keep(*numbers):
 
 
 class Files:
-    """Pictures by number; those above 900 are damaged. Counts what it was asked to decode."""
+    """Pictures by number. Those above 900 are damaged, 800 cannot be read.
+
+    Notes what it was asked to decode.
+    """
 
     def __init__(self, *numbers: int) -> None:
         self.numbers = numbers
@@ -75,7 +78,9 @@ class Files:
         for row in rows:
             number = self.numbers[row]
             self.decoded.append(number)
-            if number > 900:
+            if number == 800:
+                yield UnreadableError("no connection", lasting=False)
+            elif number > 900:
                 yield UnreadableError(f"damaged {number}")
             else:
                 yield Decoded(pixels(number), "PNG" if number % 2 else "JPEG")
@@ -123,6 +128,20 @@ def test_damaged_pictures_are_not_tried_again(cache: PictureCache) -> None:
     assert keep(cache, 1, 901, 2)[1] == [1, 901, 2]
     assert keep(cache, 1, 901, 2)[1] == []
     assert keep(cache, 901, 2, 3)[1] == [3]
+
+
+def test_pictures_that_could_not_be_read_are_tried_again(cache: PictureCache) -> None:
+    files = Files(1, 800, 2)
+    for expected in ([1, 800, 2], [800], [800]):
+        files.decoded.clear()
+        kept = keep_pictures(files.hashes, SMALL, files.decode, cache)
+        assert (kept.numbers, kept.reasons) == ((0, 2), {1: "no connection"})
+        assert files.decoded == expected
+    again = Files(1, 800, 2)
+    again.decode = Files(1, 3, 2).decode  # type: ignore[method-assign]
+    kept = keep_pictures(again.hashes, SMALL, again.decode, cache)
+    np.testing.assert_array_equal(kept.pictures[1], pixels(3))
+    assert keep_pictures(again.hashes, SMALL, files.decode, cache).reasons == {}
 
 
 def test_a_changed_folder_decodes_only_what_is_new(cache: PictureCache) -> None:

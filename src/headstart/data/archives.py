@@ -110,7 +110,7 @@ def read_members(
                     wanted.popleft()
                 met.add(member.name)
         if len(wanted) == before:
-            yield UnreadableError("no longer in the archive")
+            yield UnreadableError("no longer in the archive", lasting=False)
             wanted.popleft()
 
 

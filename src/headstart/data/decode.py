@@ -64,7 +64,15 @@ _ORIENTATION = 0x0112
 
 
 class UnreadableError(Exception):
-    """A picture that cannot be used; the message is the reason."""
+    """A picture that cannot be used; the message is the reason.
+
+    Attributes:
+        lasting: Whether the same content would fail again; not so if it could not be read.
+    """
+
+    def __init__(self, reason: str, *, lasting: bool = True) -> None:
+        self.lasting = lasting
+        super().__init__(reason)
 
 
 @dataclass(frozen=True)
@@ -150,7 +158,7 @@ def open_picture(
     except UnidentifiedImageError as error:
         raise UnreadableError(_unidentified(payload)) from error
     except MemoryError as error:
-        raise UnreadableError("too large for this machine's memory") from error
+        raise UnreadableError("too large for this machine's memory", lasting=False) from error
     # Pillow's decoders raise nearly everything on damaged files (OSError, SyntaxError, ValueError,
     # struct.error, KeyError, zlib.error …), and one bad file must never end a whole load.
     except Exception as error:

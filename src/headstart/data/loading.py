@@ -1,14 +1,15 @@
 """From a path to an image set: find, hash, decode once, check the classes."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data.classes import check_classes
-from headstart.data.decode import UnreadableError, mislabelled
+from headstart.data.decode import Decoded, Payload, UnreadableError, decode, mislabelled
 from headstart.data.entries import (
     SPLITS,
     USUAL_LIMITS,
@@ -19,12 +20,12 @@ from headstart.data.entries import (
     printable,
     shortened,
 )
-from headstart.data.fingerprints import content_hashes
+from headstart.data.fingerprints import content_hash, content_hashes
 from headstart.data.folders import Topics, find_pictures
 from headstart.data.image_set import ImageSet
 from headstart.data.picture_cache import PictureCache
 from headstart.data.picture_store import KeptPictures, keep_pictures
-from headstart.data.reading import Progress, decode_pictures
+from headstart.data.reading import Progress, over_pictures
 from headstart.data.transforms import Preprocessing
 from headstart.errors import DataError
 
@@ -96,8 +97,9 @@ def load_pictures(
     kept = keep_pictures(
         [str(hashes[number]) for number in read],
         preprocessing,
-        lambda numbers: decode_pictures(
+        lambda numbers: _decoded(
             [entries[number] for number in numbers],
+            [str(hashes[read[number]]) for number in numbers],
             preprocessing,
             limits=limits,
             workers=workers,
@@ -123,6 +125,39 @@ def load_pictures(
         tuple(left_out),
         (*found.warnings, *check.warnings, *_notes(used, kept, len(unlabelled)), *kept.warnings),
     )
+
+
+def _decoded(
+    entries: Sequence[Entry],
+    hashes: Sequence[str],
+    preprocessing: Preprocessing,
+    *,
+    limits: Limits,
+    workers: int | None,
+    progress: Progress | None,
+) -> Generator[Decoded | UnreadableError]:
+    """Decode pictures, making sure that each is still the one that was hashed.
+
+    Otherwise a file that is being written meanwhile would be remembered as what it is not.
+    """
+
+    def work(payload: Payload) -> tuple[str, Decoded | UnreadableError]:
+        try:
+            return content_hash(payload), decode(payload, preprocessing, limits)
+        except UnreadableError as error:
+            return content_hash(payload), error
+
+    results = over_pictures(
+        entries, work, "decoding", limits=limits, workers=workers, progress=progress
+    )
+    with closing(results):
+        for expected, result in zip(hashes, results, strict=True):
+            if isinstance(result, UnreadableError):
+                yield result
+            elif result[0] == expected:
+                yield result[1]
+            else:
+                yield UnreadableError("changed while it was read", lasting=False)
 
 
 def _image_set(

@@ -57,9 +57,9 @@ def read_manifest(path: Path, limits: Limits = USUAL_LIMITS) -> Found:
     """
     parquet = path.suffix.lower() == _PARQUET
     columns, rows = (_read_parquet if parquet else _read_csv)(path, limits)
-    problems = [*_problems(rows, columns), *_contradictions(rows)]
     root = path.parent.resolve()
     places = {row.filename: _place(root, row.filename) for row in rows}
+    problems = [*_problems(rows, columns), *_contradictions(rows, places)]
     outside = [row for row in rows if places[row.filename] is None]
     if outside:
         problems.append(
@@ -76,12 +76,12 @@ def _found(
 ) -> Found:
     entries: list[Entry] = []
     left_out: list[LeftOut] = []
-    met: set[str] = set()
+    met: set[Path] = set()
     for row in rows:
-        if row.filename in met:
-            continue
-        met.add(row.filename)
         file = places[row.filename] or path
+        if file in met:
+            continue
+        met.add(file)
         entry = Entry(
             printable(row.filename),
             file,
@@ -121,12 +121,12 @@ def _problems(rows: Sequence[_Row], columns: Sequence[str]) -> list[str]:
     return problems
 
 
-def _contradictions(rows: Sequence[_Row]) -> list[str]:
+def _contradictions(rows: Sequence[_Row], places: Mapping[str, Path | None]) -> list[str]:
     """Files that are named twice with different labels, splits or groups."""
-    first: dict[str, _Row] = {}
+    first: dict[Path | None, _Row] = {}
     clashes = []
-    for row in rows:
-        other = first.setdefault(row.filename, row)
+    for row in (row for row in rows if places[row.filename] is not None):
+        other = first.setdefault(places[row.filename], row)
         if (row.label, row.split, row.group) != (other.label, other.split, other.group):
             clashes.append(f"{row.filename!r} ({other.place} and {row.place})")
     if not clashes:

@@ -82,7 +82,7 @@ def keep_pictures(
     needed_bytes = len(hashes) * shape[0] * shape[1] * shape[2]
     place = _place(hashes, preprocessing, cache, limits)
     sheet = open_sheet(place)
-    if sheet is not None and not sheet.unsound():
+    if sheet is not None and sheet.is_final():
         touch(place / NOTE)
         return _kept(sheet.note, sheet.pictures)
     older = _Older(place.parent, set(hashes))
@@ -120,8 +120,8 @@ class _Older:
 
     def _take(self, sheet: Sheet, wanted: set[str]) -> None:
         hashes = sheet.note.hashes
-        for number, reason in sheet.note.reasons.items():
-            self.reasons[hashes[number]] = reason
+        for number in sheet.note.reasons.keys() - set(sheet.note.retry):
+            self.reasons[hashes[number]] = sheet.note.reasons[number]
         useful = [
             row
             for row, number in enumerate(sheet.note.numbers)
@@ -154,7 +154,7 @@ def _fill(
         for number, picture in enumerate(held):
             result = next(fresh) if picture is None else picture
             if isinstance(result, UnreadableError):
-                note.reasons[number] = str(result)
+                note.leave_out(number, result)
             else:
                 file.write(note.add(number, result).data)
     return note

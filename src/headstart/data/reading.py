@@ -138,7 +138,8 @@ def _read_file(path: Path, limits: Limits) -> bytes:
         with path.open("rb") as file:
             data = file.read(limits.file_bytes + 1)
     except OSError as error:
-        raise UnreadableError(f"cannot be read: {error.strerror or error}") from error
+        reason = f"cannot be read: {error.strerror or error}"
+        raise UnreadableError(reason, lasting=False) from error
     if len(data) > limits.file_bytes:
         raise UnreadableError(f"too large: above the limit of {limits.file_bytes / 1e6:.0f} MB")
     return data

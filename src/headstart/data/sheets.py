@@ -17,7 +17,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.data.decode import Decoded
+from headstart.data.decode import Decoded, UnreadableError
 from headstart.data.picture_cache import NEW, NOTE, discard, read_sealed, write_sealed
 from headstart.data.reading import processors
 
@@ -40,6 +40,7 @@ class SheetNote:
         formats: For each picture its file's format.
         sums: For each picture the CRC-32 of its pixels.
         reasons: Number among the hashes → why it cannot be used.
+        retry: Numbers of those that may be usable another time, because they could not be read.
     """
 
     shape: Shape
@@ -48,6 +49,13 @@ class SheetNote:
     formats: list[str] = field(default_factory=list)
     sums: list[int] = field(default_factory=list)
     reasons: dict[int, str] = field(default_factory=dict)
+    retry: list[int] = field(default_factory=list)
+
+    def leave_out(self, number: int, error: UnreadableError) -> None:
+        """Note why a picture cannot be used."""
+        self.reasons[number] = str(error)
+        if not error.lasting:
+            self.retry.append(number)
 
     def add(self, number: int, picture: Decoded) -> NDArray[np.uint8]:
         """Note the next picture, and return its pixels as they must be written."""
@@ -69,6 +77,10 @@ class Sheet:
     def __init__(self, note: SheetNote, file: IO[bytes]) -> None:
         self.note = note
         self.pictures = mapped(file, (len(note.numbers), *note.shape))
+
+    def is_final(self) -> bool:
+        """Whether the pictures are what was written, and no others would come of another try."""
+        return not self.note.retry and not self.unsound()
 
     def unsound(self, rows: Iterable[int] | None = None) -> set[int]:
         """Rows whose pixels are no longer what was written; all are checked when omitted."""
@@ -138,9 +150,9 @@ class SheetDraft:
                 self.folder.rename(self.place)
                 break
             except OSError:
-                # Another process was quicker, or what lies there was found damaged.
+                # Another process was quicker, or what lies there has to be made again.
                 other = open_sheet(self.place)
-                if other is not None and not other.unsound():
+                if other is not None and other.is_final():
                     return other
                 discard(self.place)
         return open_sheet(self.place)
