@@ -2,11 +2,17 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, Tag, ValidationError
 
 from headstart.errors import nearest
+
+# Strict, as "5" and true would be numbers otherwise.
+Whole = Annotated[int, Field(strict=True)]
+Count = Annotated[Whole, Field(ge=1)]
+Number = Annotated[float, Field(strict=True)]
+Positive = Annotated[Number, Field(gt=0)]
 
 
 class Settings(BaseModel):
@@ -55,38 +61,49 @@ def list_problems(
 ) -> list[tuple[tuple[str, ...], str]]:
     """Every problem of a validation as the path of its key and a sentence."""
     found: list[tuple[tuple[str, ...], str]] = []
+    unions: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     problems = error.errors(include_url=False)
     for problem in problems:
         loc = problem["loc"]
         deeper = any(other["loc"][: len(loc)] == loc != other["loc"] for other in problems)
         if problem["type"] == "too_short" and deeper:
             continue  # pydantic counts only what was valid; the reason is told by itself
-        path = _users_path(loc, values)
+        path = _users_path(loc, values, problem["type"] == "missing")
         cause = problem.get("ctx", {}).get("error")
         if isinstance(cause, ManyProblemsError):
             found += [((*path, *below), sentence) for below, sentence in cause.problems]
+        elif len(path) < len(loc) and path[-1:] != (str(loc[-1]),):
+            unions.setdefault(path, []).append(problem)
         else:
-            found.append((path, _sentence(problem, list(path), model)))
+            found.append((path, _sentence(problem, loc, model)))
+    for path, branches in unions.items():
+        if not any(other[: len(path)] == path for other, _ in found):
+            found.append((path, _branches_sentence(branches, model)))
     return found
 
 
-def _users_path(loc: Sequence[int | str], values: Any) -> tuple[str, ...]:
-    """Pydantic's path without the steps that are its own, such as a union's tag."""
+def _users_path(loc: Sequence[int | str], values: Any, missing: bool) -> tuple[str, ...]:
+    """Pydantic's path without the steps that are its own, such as a union's tag.
+
+    Args:
+        loc: Pydantic's path.
+        values: What was validated; everything is taken for the user's where it is not known.
+        missing: Whether the last step is a key that should be there.
+    """
+    if values is None:
+        return tuple(map(str, loc))
     path: list[str] = []
     current = values
     for place, part in enumerate(loc):
-        inside: Any = None
         if isinstance(current, Mapping):
             known = part in current
-            inside = current.get(part)
-        elif isinstance(current, Sequence) and not isinstance(current, str):
-            known = isinstance(part, int) and part < len(current)
-            inside = current[part] if known and isinstance(part, int) else None
         else:
-            known = False
-        if known or (place == len(loc) - 1 and isinstance(current, Mapping)) or values is None:
-            path.append(str(part))
-            current = inside
+            known = isinstance(part, int) and isinstance(current, Sequence) and part < len(current)
+        if known:
+            current = current[part]
+        elif not (missing and place == len(loc) - 1):
+            continue
+        path.append(str(part))
     return tuple(path)
 
 
@@ -115,11 +132,21 @@ def _keys(text: str) -> Iterator[tuple[int, tuple[list[str], str | None]]]:
             yield number, ([*table, *inner], key)
 
 
-def _sentence(problem: Mapping[str, Any], path: list[str], model: type[BaseModel]) -> str:
+def _branches_sentence(branches: Sequence[Mapping[str, Any]], model: type[BaseModel]) -> str:
+    """One sentence for a value that fits none of the kinds that a key takes."""
+    if len(branches) == 1:
+        return _sentence(branches[0], branches[0]["loc"], model)
+    kinds = dict.fromkeys(
+        _in_toml_words(problem["msg"]).removeprefix("input should be ") for problem in branches
+    )
+    return f"expected {', or '.join(kinds)}, got {branches[0]['input']!r}"
+
+
+def _sentence(problem: Mapping[str, Any], loc: Sequence[int | str], model: type[BaseModel]) -> str:
     """One problem in words."""
     kind, given = problem["type"], problem.get("input")
     if kind == "extra_forbidden":
-        return f"unknown key; {nearest(path[-1], _valid_keys(model, path[:-1]))}"
+        return f"unknown key; {nearest(str(loc[-1]), _valid_keys(model, loc[:-1]))}"
     if kind == "missing":
         return "is missing and has no default"
     if kind == "literal_error":
@@ -128,10 +155,18 @@ def _sentence(problem: Mapping[str, Any], path: list[str], model: type[BaseModel
         tag = problem["ctx"]["tag"]
         hint = nearest(tag, _quoted(problem, "expected_tags"))
         return f"{problem['ctx']['discriminator'].strip(chr(39))} = {tag!r} is not known; {hint}"
+    if kind == "union_tag_not_found":
+        return f"{problem['ctx']['discriminator'].strip(chr(39))} is missing and has no default"
     if kind == "value_error":
         return str(problem["ctx"]["error"])
-    message = problem["msg"]
-    return f"{message[0].lower()}{message[1:]}, got {given!r}"
+    return f"{_in_toml_words(problem['msg'])}, got {given!r}"
+
+
+def _in_toml_words(message: str) -> str:
+    """Pydantic's message with TOML's names for Python's types."""
+    message = re.sub(r"a valid dictionary( or instance of \w+)?", "a table", message)
+    message = message.replace("a valid tuple", "a list").replace("a valid", "a")
+    return f"{message[0].lower()}{message[1:]}".replace(" a integer", " an integer")
 
 
 def _quoted(problem: Mapping[str, Any], key: str) -> list[str]:
@@ -139,23 +174,29 @@ def _quoted(problem: Mapping[str, Any], key: str) -> list[str]:
     return re.findall(r"'([^']*)'", str(problem.get("ctx", {}).get(key, "")))
 
 
-def _valid_keys(model: type[BaseModel], path: list[str]) -> list[str]:
-    """The keys that the record at `path` below `model` takes."""
-    current: Any = model
-    for part in path:
-        field = current.model_fields.get(part) if _is_model(current) else None
-        if field is None:
-            return []
-        current = next((t for t in _types(field.annotation) if _is_model(t)), None)
-    return list(current.model_fields) if _is_model(current) else []
+def _valid_keys(model: type[BaseModel], loc: Sequence[int | str]) -> set[str]:
+    """The keys that the record at pydantic's path takes, where a tag picks one of a union."""
+    found: list[tuple[str | None, type[BaseModel]]] = [(None, model)]
+    for part in loc:
+        fields = [kind.model_fields[part] for _, kind in found if part in kind.model_fields]
+        if fields:
+            found = [record for field in fields for record in _records(field.annotation)]
+        else:
+            tagged = [record for record in found if part in _tags(*record)]
+            found = tagged or found
+    return {key for _, kind in found for key in kind.model_fields}
 
 
-def _is_model(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)
+def _records(annotation: Any, tag: str | None = None) -> Iterator[tuple[str | None, Any]]:
+    """Every record inside an annotation with its tag, so that unions are looked through."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield tag, annotation
+    own = [part.tag for part in getattr(annotation, "__metadata__", ()) if isinstance(part, Tag)]
+    for inner in get_args(annotation):
+        yield from _records(inner, own[0] if own else tag)
 
 
-def _types(annotation: Any) -> Iterator[Any]:
-    """An annotation and everything inside it, so that unions and lists are looked through."""
-    yield annotation
-    for inner in getattr(annotation, "__args__", ()):
-        yield from _types(inner)
+def _tags(tag: str | None, kind: type[BaseModel]) -> set[Any]:
+    """What pydantic may call a record within a union: its tag, or a literal such as its kind."""
+    literals = (get_args(field.annotation) for field in kind.model_fields.values())
+    return {tag}.union(*literals)

@@ -51,6 +51,11 @@ def test_floats_in_the_unit_interval_are_stretched_back_exactly(
     assert np.array_equal(images.pictures[..., 0], pixels)
 
 
+def test_floats_between_two_pixel_values_go_to_the_nearer() -> None:
+    images = ImageSet.from_arrays(np.array([[[0.999, 0.001], [0.002, 1.0]]]), [0])
+    assert images.pictures.ravel().tolist() == [255, 0, 1, 255]
+
+
 @pytest.mark.parametrize(
     ("pictures", "message"),
     [
@@ -114,6 +119,7 @@ def test_a_given_test_split_becomes_a_part() -> None:
         ([0, 1, 2, 3, 0.5], {}, "labels hold float64 that are not whole, expected class numbers"),
         ([0, 1, 2, 3, np.nan], {}, "labels hold float64 that are not whole"),
         (np.array(["a", None, "a", "b", "b"], object), {}, "labels hold missing values"),
+        (np.array(["a", np.nan, "a", "b", "b"], object), {}, "labels hold missing values"),
         ([[0], [1, 2], [3], [4], [5]], {}, "labels differ in shape"),
         ([0, 1, 2, 0, 1], {"class_names": ["a", "b"]}, "labels run from 0 to 2, but there are 2"),
         ([0, 1, -1, 0, 1], {"class_names": ["a", "b"]}, "labels run from -1 to 1"),

@@ -17,11 +17,10 @@ from pydantic import Field, model_validator
 from headstart.data.image_set import ImageSet
 from headstart.errors import DataError
 from headstart.seeding import generator
-from headstart.settings import ManyProblemsError, Settings
+from headstart.settings import ManyProblemsError, Number, Settings, Whole
 
 Rows = NDArray[np.int64]
-Whole = Annotated[int, Field(strict=True)]  # not strict, "5" and true would be numbers, too
-Amount = Annotated[float, Field(strict=True)] | Whole
+Amount = Number | Whole
 Range = tuple[Whole, Whole]
 
 _VALID_SHARE, _TEST_SHARE = 0.1, 0.2

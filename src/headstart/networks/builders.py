@@ -13,9 +13,7 @@ from headstart.networks.groups import Network, chain
 from headstart.networks.heads import HeadSettings, build_head
 from headstart.networks.layers import Activation, Initialisation, activation, convolution, dense
 from headstart.seeding import generator
-from headstart.settings import Settings
-
-Count = Annotated[int, Field(ge=1)]
+from headstart.settings import Count, Number, Settings
 
 
 class MlpSettings(Settings):
@@ -59,7 +57,7 @@ class Pooling(Settings):
 class Dropout(Settings):
     """Dropout: ``{dropout = 0.25}``, the share of numbers set to zero while training."""
 
-    dropout: Annotated[float, Field(gt=0, lt=1)]
+    dropout: Annotated[Number, Field(gt=0, lt=1)]
 
 
 class Dense(Settings):
@@ -85,7 +83,7 @@ _LAYER_KEYS = {
 
 
 def _layer_key(value: Any) -> str | None:
-    keys = value if isinstance(value, dict) else vars(value)
+    keys = value if isinstance(value, dict) else getattr(value, "__dict__", {})
     return next((key for key in _LAYER_KEYS if key in keys), None)
 
 

@@ -5,7 +5,7 @@ unit a class and a softmax. A softmax over one unit is always 1, so it cannot be
 network answers the same for every picture, whatever it learned.
 """
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from headstart.errors import NetworkError
 from headstart.networks.layers import Activation, Initialisation, activation, dense
-from headstart.settings import Settings
+from headstart.settings import Count, Number, Settings
 
 
 class HeadSettings(Settings):
@@ -30,12 +30,12 @@ class HeadSettings(Settings):
         units: Only to state what is expected; it must agree with the task and the output.
     """
 
-    hidden: tuple[int, ...] = ()
+    hidden: tuple[Count, ...] = ()
     activation: Activation = "relu"
-    dropout: float = Field(default=0.0, ge=0, lt=1)
+    dropout: Annotated[Number, Field(ge=0, lt=1)] = 0.0
     init: Initialisation = "glorot_uniform"
     output: Literal["auto", "sigmoid", "softmax"] = "auto"
-    units: int | None = Field(default=None, ge=1)
+    units: Count | None = None
 
     @model_validator(mode="after")
     def _can_be_built(self) -> Self:
@@ -45,10 +45,22 @@ class HeadSettings(Settings):
                 'every picture whatever it learned: use output = "sigmoid" with one unit, or '
                 "leave output and units out"
             )
-        if any(size < 1 for size in self.hidden):
-            raise ValueError(f"hidden = {list(self.hidden)}: every size must be at least 1")
-        if self.dropout and not self.hidden:
-            raise ValueError("dropout has no effect in a head without hidden layers: leave it out")
+        if self.output == "sigmoid" and self.units not in (None, 1):
+            raise ValueError(
+                f"a sigmoid is one unit, but units = {self.units}: leave output and units out, or "
+                'use output = "softmax" with one unit a class'
+            )
+        fields = type(self).model_fields
+        idle = [
+            key
+            for key in ("activation", "dropout")
+            if not self.hidden and getattr(self, key) != fields[key].default
+        ]
+        if idle:
+            raise ValueError(
+                f"{', '.join(idle)} has no effect in a head without hidden layers: leave it out, "
+                "or give sizes in hidden"
+            )
         return self
 
 
@@ -62,6 +74,8 @@ def output_units(settings: HeadSettings, classes: int) -> int:
     Raises:
         NetworkError: If output or units contradict the task.
     """
+    if classes < 2:
+        raise NetworkError(f"a head tells at least two classes apart, but the task has {classes}")
     if settings.output == "sigmoid" and classes > 2:
         raise NetworkError(
             f'head.output = "sigmoid" tells two classes apart, but the task has {classes}: use '

@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import model_validator
 
 from headstart.networks.groups import HEAD
-from headstart.settings import Settings
-from headstart.strategies.plan import Count, Optimizer, Phase, Plan, Positive, Schedule
+from headstart.settings import Count, Positive, Settings
+from headstart.strategies.plan import Optimizer, Phase, Plan, Schedule
 
 
 class Training(Settings):

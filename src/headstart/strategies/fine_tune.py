@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from headstart.networks.groups import HEAD
+from headstart.settings import Positive
 from headstart.strategies._base import Strategy
-from headstart.strategies.plan import Plan, Positive
+from headstart.strategies.plan import Plan
 
 
 class FineTune(Strategy):

@@ -1,14 +1,15 @@
 """Freeze, then thaw: the head learns first, then the top groups or all of them join."""
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from headstart.errors import StudyError, nearest
 from headstart.networks.groups import HEAD
+from headstart.settings import Count, Positive
 from headstart.strategies._base import Strategy, body_groups, frozen_body
-from headstart.strategies.plan import Plan, Positive
+from headstart.strategies.plan import Plan
 
 
 class FreezeThenThaw(Strategy):
@@ -25,8 +26,8 @@ class FreezeThenThaw(Strategy):
 
     kind: Literal["freeze_then_thaw"] = "freeze_then_thaw"
     summary: ClassVar[str] = "the head first, then the thawed groups at a lower rate"
-    freeze_epochs: Annotated[int, Field(ge=1)] = 1
-    thaw: Literal["all"] | Annotated[int, Field(ge=1)] | tuple[str, ...] = "all"
+    freeze_epochs: Count = 1
+    thaw: Literal["all"] | Count | tuple[str, ...] = "all"
     thaw_lr: Positive | None = None
 
     @model_validator(mode="after")

@@ -8,15 +8,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StrictBool, model_validator
 
 from headstart.errors import StudyError
-from headstart.settings import Settings
+from headstart.settings import Number, Positive, Settings
 
 OptimizerName = Literal["sgd", "adam", "adamw", "adadelta"]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
+Decay = Annotated[Number, Field(ge=0, lt=1)]
+InnerShare = Annotated[Number, Field(gt=0, lt=1)]
 
 _OPTIONS: Mapping[str, frozenset[str]] = {
     "sgd": frozenset({"momentum", "nesterov", "weight_decay"}),
@@ -49,12 +48,12 @@ class Optimizer(Settings):
     """
 
     name: OptimizerName = "sgd"
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    nesterov: bool = False
-    betas: tuple[float, float] = (0.9, 0.999)
-    rho: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    momentum: Decay = 0.0
+    nesterov: StrictBool = False
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
+    rho: Decay = 0.9
     eps: Positive | None = None
-    weight_decay: NotNegative = 0.0
+    weight_decay: Annotated[Number, Field(ge=0)] = 0.0
 
     @model_validator(mode="after")
     def _has_effect(self) -> Self:
@@ -82,10 +81,10 @@ class Schedule(Settings):
     """
 
     name: Literal["constant", "cosine", "step"] = "constant"
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    final: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 0.75)
-    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    warmup: Decay = 0.0
+    final: Decay = 0.0
+    milestones: Annotated[tuple[InnerShare, ...], Field(min_length=1)] = (0.5, 0.75)
+    factor: InnerShare = 0.1
 
     @model_validator(mode="after")
     def _has_effect(self) -> Self:
