@@ -99,7 +99,7 @@ class Estimate(NamedTuple):
     @classmethod
     def read(cls, value: object, low: object, high: object) -> "Estimate":
         """From what a JSON file holds: NaN counts as missing."""
-        return cls(_number(value), _number(low), _number(high))
+        return cls(finite(value), finite(low), finite(high))
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,7 @@ class Comparison:
         relative_error_reduction: Share of `b`'s errors that `a` avoids, or None.
         verdict: What may be said.
         sentence: The verdict in words.
+        note: What else the reader should know of it, for example why there is no p-value.
     """
 
     a: str
@@ -139,6 +140,7 @@ class Comparison:
     relative_error_reduction: Estimate | None
     verdict: Verdict
     sentence: str
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -152,12 +154,12 @@ class ReportContent:
         warnings: Sentences that belong above everything else, for example that a source was
             never trained.
         summary: What `summary.json` holds: `question`, `strategies` (each `name, labels, trials,
-            accuracy {mean, low, high}, trainable_parameters, fit_seconds`), `comparisons` (each
-            `a, b, labels, pairs, difference, low, high, p_value, relative_error_reduction,
-            verdict` and `sentence`), `test_reads`. Accuracies and differences are shares (0.01 is
-            one point); `labels` is a whole number or "all"; `relative_error_reduction` is
-            `{value, low, high}` or None; `p_value` may be None; the numbers of a strategy without
-            a finished trial are None.
+            accuracy {mean, low, high}, trainable_parameters, fit_seconds`, the median),
+            `comparisons` (each `a, b, labels, pairs, difference, low, high, p_value,
+            relative_error_reduction, verdict`, `sentence` and, if there is one, `note`),
+            `test_reads`. Accuracies and differences are shares (0.01 is one point); `labels` is
+            a whole number or "all"; `relative_error_reduction` is `{value, low, high}` or None;
+            `p_value` may be None; the numbers of a strategy without a finished trial are None.
         trials: One row a trial: `strategy, seed, labels, state` ("complete", "failed", "running",
             "waiting"), `val_accuracy, test_accuracy, test_log_loss, trainable_parameters,
             total_parameters, fit_seconds, epochs, error`; missing numbers are NaN or None.
@@ -222,7 +224,7 @@ class ReportContent:
                 trials=int(entry["trials"]),
                 accuracy=_estimate(entry.get("accuracy"), "mean"),
                 trainable_parameters=_whole(entry.get("trainable_parameters")),
-                fit_seconds=_number(entry.get("fit_seconds")),
+                fit_seconds=finite(entry.get("fit_seconds")),
             )
             for entry in self.summary["strategies"]
         ]
@@ -241,10 +243,11 @@ class ReportContent:
                 difference=Estimate.read(
                     entry.get("difference"), entry.get("low"), entry.get("high")
                 ),
-                p_value=_number(entry.get("p_value")),
+                p_value=finite(entry.get("p_value")),
                 relative_error_reduction=_optional(entry.get("relative_error_reduction")),
                 verdict=entry["verdict"],
                 sentence=str(entry.get("sentence", "")),
+                note=str(entry.get("note") or ""),
             )
             for entry in self.summary["comparisons"]
         ]
@@ -277,12 +280,18 @@ class ReportContent:
             test_accuracy=done["test_accuracy"].astype(float),
         ).reset_index(drop=True)
 
+    @cached_property
+    def _accuracies(self) -> dict[tuple[str, Budget], "pd.Series[float]"]:
+        done = self.finished.set_index("seed").sort_index()
+        return {
+            (str(strategy), budget(labels)): own["test_accuracy"]
+            for (strategy, labels), own in done.groupby(["strategy", "labels"], sort=False)
+        }
+
     def accuracies(self, strategy: str, labels: Budget) -> "pd.Series[float]":
         """Test accuracy by seed of a strategy's finished trials at one label budget."""
-        done = self.finished
-        same = np.array([value == labels for value in done["labels"]], dtype=bool)
-        own = done[same & (done["strategy"] == strategy).to_numpy()]
-        return own.set_index("seed")["test_accuracy"].sort_index()
+        nothing = self.finished.iloc[:0].set_index("seed")["test_accuracy"]
+        return self._accuracies.get((strategy, labels), nothing)
 
     @cached_property
     def training_pictures(self) -> int | None:
@@ -322,16 +331,17 @@ def _missing(what: str, frame: pd.DataFrame, columns: Sequence[str]) -> list[str
     )
 
 
-def _number(value: object) -> float | None:
-    """A finite float, or None for what is missing."""
-    if value is None or isinstance(value, str):
+def finite(value: object) -> float | None:
+    """A finite float, or None for what is missing, is no number or is not finite."""
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
         return None
-    number = float(value)  # type: ignore[arg-type]
     return number if math.isfinite(number) else None
 
 
 def _whole(value: object) -> int | None:
-    number = _number(value)
+    number = finite(value)
     return None if number is None else int(number)
 
 

@@ -1,5 +1,6 @@
 """What stands on top of the report: the verdicts, and the few numbers that are set large."""
 
+import re
 from typing import NamedTuple
 
 from headstart.report import words
@@ -25,9 +26,25 @@ def verdicts(content: ReportContent) -> tuple[tuple[str, tuple[Comparison, ...]]
     return tuple(grouped)
 
 
+def named(comparison: Comparison) -> tuple[tuple[str, str], ...]:
+    """A comparison's sentence in pieces: (text, the strategy it names or "")."""
+    names = sorted({comparison.a, comparison.b} - {""}, key=len, reverse=True)
+    if not names:
+        return ((comparison.sentence, ""),)
+    pattern = rf"(?<![\w-])({'|'.join(map(re.escape, names))})(?![\w-])"
+    pieces = re.split(pattern, comparison.sentence)
+    return tuple((piece, piece if place % 2 else "") for place, piece in enumerate(pieces) if piece)
+
+
 def highlights(content: ReportContent) -> tuple[Highlight, ...]:
     """The study's size, its best strategy, its largest difference, its costs, its test reads."""
-    found = [_size(content), _best(content), _largest(content), _trained(content)]
+    found = [
+        _size(content),
+        _best(content),
+        _largest(content),
+        _trained(content),
+        _quickest(content),
+    ]
     reads = int(content.summary["test_reads"])
     found.append(
         Highlight(words.whole(reads), f"{'read' if reads == 1 else 'reads'} of the test labels")
@@ -47,7 +64,7 @@ def _told(content: ReportContent, name: str, labels: Budget) -> str:
     """A strategy's name, with its label budget when there are several."""
     if len(content.budgets) == 1:
         return name
-    return f"{name}, {words.labels(labels)}"
+    return f"{name} with {words.labels(labels)}"
 
 
 def _best(content: ReportContent) -> Highlight | None:
@@ -70,10 +87,8 @@ def _largest(content: ReportContent) -> Highlight | None:
         return None
     value, entry = max(known, key=lambda pair: abs(pair[0]))
     which = "the largest difference: " if len(known) > 1 else ""
-    return Highlight(
-        words.points(value),
-        f"points, {which}{_told(content, entry.a, entry.labels)}, against {entry.b}",
-    )
+    compared = _told(content, f"{entry.a} against {entry.b}", entry.labels)
+    return Highlight(words.points(value), f"points, {which}{compared}")
 
 
 def _trained(content: ReportContent) -> Highlight | None:
@@ -88,3 +103,20 @@ def _trained(content: ReportContent) -> Highlight | None:
         return None
     share, result = min(shares, key=lambda pair: pair[0])
     return Highlight(words.percent(share, 1), f"of the weights are trained by {result.name}")
+
+
+def _quickest(content: ReportContent) -> Highlight | None:
+    """The quickest fit at the largest label budget, beside the baseline's."""
+    labels = content.budgets[-1] if content.budgets else "all"
+    known = {
+        result.name: result.fit_seconds
+        for result in content.results
+        if result.labels == labels and result.fit_seconds is not None
+    }
+    if not known:
+        return None
+    name = min(known, key=lambda strategy: known[strategy])
+    beside = ""
+    if content.baseline in known and name != content.baseline:
+        beside = f"; {content.baseline} takes {words.seconds(known[content.baseline])}"
+    return Highlight(words.seconds(known[name]), f"the quickest fit, {name}{beside}")

@@ -14,7 +14,7 @@ from headstart.errors import RecordsError
 from headstart.report import palette, tables, words
 from headstart.report.content import ReportContent
 from headstart.report.figures import FIGURES
-from headstart.report.highlights import highlights, verdicts
+from headstart.report.highlights import highlights, named, verdicts
 
 _HERE = Path(__file__).parent
 
@@ -35,8 +35,11 @@ def render(content: ReportContent) -> str:
         script_hash=digest,
         figures=figures,
         verdicts=verdicts(content),
+        named=named,
         highlights=highlights(content),
         tables=tables,
+        failed=tables.failures(content),
+        sources=tables.sources(content),
         words=words,
         colours={
             name: palette.colour_variable(pair)
@@ -82,6 +85,11 @@ def data_uri(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
+def is_small(png: bytes) -> bool:
+    """Whether a PNG file's picture is narrower than it is shown, so that its pixels are seen."""
+    return int.from_bytes(png[16:20], "big") < 96
+
+
 @cache
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
@@ -91,7 +99,7 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["data_uri"] = data_uri
+    environment.filters |= {"data_uri": data_uri, "is_small": is_small}
     return environment.get_template("template.html")
 
 

@@ -9,10 +9,16 @@ import vl_convert
 from markupsafe import Markup
 
 SVG = "http://www.w3.org/2000/svg"
+GROUP, PATH, RECT, CIRCLE, LINE = (
+    f"{{{SVG}}}{name}" for name in ("g", "path", "rect", "circle", "line")
+)
 MOST_MARKS = 1500
 """Layers with more marks of a kind are merged into one path for each look."""
 
 VEGA_LITE = "6.4"
+
+Look = tuple[tuple[str, str], ...]
+"""What an element looks like: its attributes but for place and tip, sorted."""
 
 TIP = "\t"
 """A mark's description is "key<TAB>text": marks of one key light up together, text is the tip."""
@@ -29,8 +35,10 @@ _DROPPED = (
     "version",
 )
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]|&#x(?:[0-8bcef]|1[0-9a-f]);")
-_LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
-_CIRCLE = re.compile(r"^M([\d.]+),0A")
+_MEASURED = ("d", "transform", "x2", "y2")
+_LONG_NUMBER = re.compile(r"-?\d+\.\d{2,}")
+_CIRCLE = re.compile(r"^M([\d.]+),0A[^A]+A[^AMLZ]+$")
+_MOVED = re.compile(r"translate\(([-\d.]+),([-\d.]+)\)$")
 
 ElementTree.register_namespace("", SVG)
 
@@ -43,7 +51,7 @@ def drawn(specification: dict[str, Any], alternative: str) -> Markup:
         alternative: What it shows, for who cannot see it.
 
     Returns:
-        The element: background and fonts left to the page, numbers rounded to a hundredth of a
+        The element: background and fonts left to the page, lengths rounded to a tenth of a
         pixel, tips as `<title>`. The texts in it are escaped.
     """
     text = vl_convert.vegalite_to_svg(specification, vl_version=VEGA_LITE, allowed_base_urls=[])
@@ -63,69 +71,111 @@ def tidied(text: str, alternative: str) -> Markup:
 
 def _prune(parent: ElementTree.Element) -> None:
     """Drop what Vega writes for nobody, keep tips, and merge crowds of marks."""
+    kept: list[ElementTree.Element] = []
     for child in list(parent):
-        background = child.get("fill") == "white" and child.tag == f"{{{SVG}}}rect"
+        background = child.get("fill") == "white" and child.tag == RECT
         if background or child.get("display") == "none" or _is_empty(child):
-            parent.remove(child)
             continue
-        tip = child.get("aria-label", "")
-        for attribute in _DROPPED:
-            child.attrib.pop(attribute, None)
-        if child.get("opacity") == "1":
-            del child.attrib["opacity"]
-        for name, value in child.attrib.items():
-            child.set(name, _LONG_NUMBER.sub(lambda found: f"{float(found[0]):.2f}", value))
-        if TIP in tip:
-            key, title = tip.split(TIP, 1)
-            child.set("data-key", key)
-            if title:
-                ElementTree.SubElement(child, f"{{{SVG}}}title").text = title
+        _tidy(child)
         _prune(child)
-    if len(parent) > MOST_MARKS:
-        _merge(parent)
+        if child.tag == GROUP and not child.attrib:
+            kept.extend(child)
+        elif child.tag != GROUP or len(child):
+            kept.append(child)
+    parent[:] = kept
+    _merge(parent, crowded=len(parent) > MOST_MARKS)
+
+
+def _tidy(element: ElementTree.Element) -> None:
+    """Keep of an element's attributes what is seen, and its tip."""
+    tip = element.get("aria-label", "")
+    for attribute in _DROPPED:
+        element.attrib.pop(attribute, None)
+    for name, meaningless in (("opacity", "1"), ("transform", "translate(0,0)")):
+        if element.get(name) == meaningless:
+            del element.attrib[name]
+    _circle(element)
+    for name in _MEASURED:
+        if name in element.attrib:
+            element.set(name, _LONG_NUMBER.sub(_shorter, element.attrib[name]))
+    if TIP in tip:
+        key, title = tip.split(TIP, 1)
+        element.set("data-key", key)
+        if title:
+            ElementTree.SubElement(element, f"{{{SVG}}}title").text = title
+
+
+def _circle(element: ElementTree.Element) -> None:
+    """Write a circle, which Vega draws as a path of arcs, as what it is."""
+    found = _CIRCLE.match(element.get("d", ""))
+    moved = _MOVED.match(element.get("transform", ""))
+    if element.tag != PATH or found is None or moved is None:
+        return
+    del element.attrib["d"], element.attrib["transform"]
+    element.tag = CIRCLE
+    for name, length in (("cx", moved[1]), ("cy", moved[2]), ("r", found[1])):
+        element.set(name, f"{round(float(length), 1):g}")
+    if "stroke" not in element.attrib:
+        element.attrib.pop("stroke-width", None)
+
+
+def _shorter(found: re.Match[str]) -> str:
+    return f"{round(float(found[0]), 1):g}"
 
 
 def _is_empty(element: ElementTree.Element) -> bool:
     """Whether an element draws nothing, as most of the groups' backgrounds and foregrounds."""
-    if element.tag != f"{{{SVG}}}path":
+    if element.tag != PATH:
         return False
     path = element.get("d", "")
     unseen = element.get("fill") is None and element.get("stroke") is None
     return not path or (element.get("class") in ("background", "foreground") and unseen)
 
 
-def _merge(parent: ElementTree.Element) -> None:
-    """Replace circles and lines of one look by a single path each; their tips are lost."""
-    looks: dict[tuple[tuple[str, str], ...], list[str]] = defaultdict(list)
-    for child in list(parent):
-        piece = _piece(child)
+def _merge(parent: ElementTree.Element, *, crowded: bool) -> None:
+    """Replace marks of one look by a single path.
+
+    Areas that say nothing are always merged; circles and lines only in a crowd, for their tips are
+    lost by it.
+    """
+    looks: dict[Look, list[tuple[int, str]]] = defaultdict(list)
+    for place, child in enumerate(parent):
+        piece = _mark(child) if crowded else _area(child)
         if piece is not None:
-            looks[piece[0]].append(piece[1])
-            parent.remove(child)
-    for look, paths in looks.items():
-        ElementTree.SubElement(parent, f"{{{SVG}}}path", dict(look) | {"d": "".join(paths)})
+            looks[piece[0]].append((place, piece[1]))
+    merged: dict[int, ElementTree.Element | None] = {}
+    for look, pieces in looks.items():
+        if len(pieces) > 1:
+            merged |= {place: None for place, _ in pieces}
+            path = "".join(piece for _, piece in pieces)
+            merged[pieces[0][0]] = ElementTree.Element(PATH, dict(look) | {"d": path})
+    parent[:] = [
+        made for place, child in enumerate(parent) if (made := merged.get(place, child)) is not None
+    ]
 
 
-def _piece(mark: ElementTree.Element) -> tuple[tuple[tuple[str, str], ...], str] | None:
-    """A mark's look and its part of a merged path; None for marks that cannot be merged."""
+def _area(mark: ElementTree.Element) -> tuple[Look, str] | None:
+    """The look and path of a filled shape without a tip that is not moved; else None."""
+    attributes = dict(mark.attrib)
+    path = attributes.pop("d", "")
+    plain = not {"data-key", "transform", "stroke", "display"} & set(attributes)
+    if mark.tag != PATH or not plain or not path.endswith("Z"):
+        return None
+    return tuple(sorted(attributes.items())), path
+
+
+def _mark(mark: ElementTree.Element) -> tuple[Look, str] | None:
+    """The look and path of a circle or a straight line; None for marks of other kinds."""
     attributes = dict(mark.attrib)
     attributes.pop("data-key", None)
-    moved = re.match(r"translate\(([-\d.]+),([-\d.]+)\)$", attributes.pop("transform", ""))
-    if moved is None:
+    if mark.tag == CIRCLE:
+        x, y, radius = (float(attributes.pop(name)) for name in ("cx", "cy", "r"))
+        # A line of no length with round ends is a dot, and needs no element of its own.
+        attributes["stroke"] = attributes.pop("fill", "none")
+        attributes |= {"stroke-width": f"{2 * radius:g}", "stroke-linecap": "round"}
+        return tuple(sorted(attributes.items())), f"M{x:g},{y:g}h0"
+    moved = _MOVED.match(attributes.pop("transform", ""))
+    if mark.tag != LINE or moved is None:
         return None
-    x, y = float(moved[1]), float(moved[2])
-    circle = _CIRCLE.match(attributes.get("d", ""))
-    if mark.tag == f"{{{SVG}}}line":
-        across, down = float(attributes.pop("x2", 0)), float(attributes.pop("y2", 0))
-        attributes.setdefault("fill", "none")
-        return tuple(sorted(attributes.items())), f"M{x:g},{y:g}l{across:g},{down:g}"
-    if circle is None:
-        return None
-    # A line of no length with round ends is a dot: a tenth of the text of a drawn circle.
-    look = {
-        "fill": "none",
-        "stroke": attributes.get("fill", "none"),
-        "stroke-width": f"{2 * float(circle[1]):g}",
-        "stroke-linecap": "round",
-    } | {key: attributes[key] for key in ("opacity", "fill-opacity") if key in attributes}
-    return tuple(sorted(look.items())), f"M{x:g},{y:g}h0"
+    across, down = float(attributes.pop("x2", 0)), float(attributes.pop("y2", 0))
+    return tuple(sorted(attributes.items())), f"M{moved[1]},{moved[2]}l{across:g},{down:g}"

@@ -1,14 +1,15 @@
 """The report's tables: plain texts in rows, ready for the page."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from headstart.report import words
-from headstart.report.content import FAILED, ReportContent, StrategyResult, budget
+from headstart.report.content import FAILED, ReportContent, StrategyResult, budget, finite
 
-MOST_ROWS = 400
+MOST_ROWS = 300
 """Longer tables are cut in the page: the records hold the rest, and a page must stay light."""
 
 
@@ -38,22 +39,23 @@ class Table:
 
 
 def table(
-    caption: str, columns: Sequence[str | Column], rows: Sequence[Sequence[str]], note: str = ""
+    caption: str, columns: Sequence[str | Column], rows: Iterable[Sequence[str]], note: str = ""
 ) -> Table:
     """A table; plain headings are numeric columns, and rows beyond `MOST_ROWS` are left out."""
-    if len(rows) > MOST_ROWS:
-        left_out = f"The first {MOST_ROWS} of {len(rows):,} rows; trials.csv holds every trial."
-        note = f"{note} {left_out}".strip()
+    kept = tuple(tuple(row) for row in itertools.islice(rows, MOST_ROWS + 1))
+    if len(kept) > MOST_ROWS:
+        note = f"{note} The first {MOST_ROWS} rows; the study’s records hold the rest.".strip()
     return Table(
         caption=caption,
         columns=tuple(c if isinstance(c, Column) else Column(c) for c in columns),
-        rows=tuple(tuple(row) for row in rows[:MOST_ROWS]),
+        rows=kept[:MOST_ROWS],
         note=note,
     )
 
 
 NAME = Column("Strategy", numeric=False)
-LABELS = Column("Labels", numeric=False)
+LABELS = Column("Labels")
+SEED = Column("Seed", numeric=False)
 
 
 def results(content: ReportContent) -> Table:
@@ -62,7 +64,7 @@ def results(content: ReportContent) -> Table:
     rows = [
         [
             result.name,
-            *([words.labels(result.labels)] if several else []),
+            *([words.budget(result.labels)] if several else []),
             _trials(content, result),
             _accuracy(content, result),
             words.percent_interval(result.accuracy),
@@ -84,7 +86,7 @@ def results(content: ReportContent) -> Table:
         "Every strategy",
         headings,
         rows,
-        "Spread is the standard deviation over seeds; seconds are the mean time of one fit.",
+        "Spread is the standard deviation over seeds; seconds are the median of one fit.",
     )
 
 
@@ -93,8 +95,8 @@ def comparisons(content: ReportContent) -> Table:
     rows = [
         [
             f"{entry.a} − {entry.b}",
-            words.labels(entry.labels),
-            f"{entry.pairs}",
+            words.budget(entry.labels),
+            f"{entry.pairs:,}",
             words.points(entry.difference.value),
             words.points_interval(entry.difference),
             words.p_value(entry.p_value),
@@ -126,7 +128,7 @@ def failures(content: ReportContent) -> Table | None:
     if failed.empty:
         return None
     rows = [
-        [str(row.strategy), words.labels(budget(row.labels)), f"{row.seed}", _text(row.error)]
+        [str(row.strategy), words.budget(budget(row.labels)), f"{row.seed}", _text(row.error)]
         for row in failed.itertuples()
     ]
     return table(
@@ -138,19 +140,19 @@ def sources(content: ReportContent) -> Table | None:
     """The source networks trained here; None when there are none."""
     if content.sources.empty:
         return None
-    rows = [
+    rows = (
         [
             f"{row.seed}",
-            words.percent(_finite(row.val_accuracy)),
-            words.whole(_finite(row.epochs)),
-            words.seconds(_finite(row.fit_seconds)),
-            _text(row.weights_hash)[:12],
+            words.percent(finite(row.val_accuracy)),
+            words.whole(finite(row.epochs)),
+            words.seconds(finite(row.fit_seconds)),
+            _text(row.weights_hash)[:10],
         ]
         for row in content.sources.itertuples()
-    ]
+    )
     return table(
         "The source network, once a seed",
-        ["Seed", "Validation accuracy", "Epochs", "Fit", Column("Weights", numeric=False)],
+        [SEED, "Validation accuracy", "Epochs", "Fit", Column("Weights", numeric=False)],
         rows,
         "Validation accuracy is on the source's own classes.",
     )
@@ -168,7 +170,7 @@ def class_counts(content: ReportContent) -> tuple[Table, ...]:
             index="class_name", columns="split", values="count", aggfunc="sum", sort=False
         )
         rows = [
-            [str(name), *(words.whole(_finite(line.get(split))) for split in splits)]
+            [str(name), *(words.whole(finite(line.get(split))) for split in splits)]
             for name, line in cells.iterrows()
         ]
         if len(rows) > 1:
@@ -179,20 +181,20 @@ def class_counts(content: ReportContent) -> tuple[Table, ...]:
 
 def trials(content: ReportContent) -> Table:
     """Every trial, one row each."""
-    rows = [
+    rows = (
         [
             str(row.strategy),
-            words.labels(budget(row.labels)),
+            words.budget(budget(row.labels)),
             f"{row.seed}",
             str(row.state),
-            words.percent(_finite(row.val_accuracy)),
-            words.percent(_finite(row.test_accuracy)),
-            words.decimal(_finite(row.test_log_loss), 4),
-            words.whole(_finite(row.epochs)),
-            words.seconds(_finite(row.fit_seconds)),
+            words.percent(finite(row.val_accuracy)),
+            words.percent(finite(row.test_accuracy)),
+            words.decimal(finite(row.test_log_loss), 4),
+            words.whole(finite(row.epochs)),
+            words.seconds(finite(row.fit_seconds)),
         ]
         for row in content.trials.itertuples()
-    ]
+    )
     return table(
         "Every trial",
         [
@@ -212,10 +214,10 @@ def trials(content: ReportContent) -> Table:
 
 def _trials(content: ReportContent, result: StrategyResult) -> str:
     """Finished trials, and of how many when some did not finish."""
-    all_trials = content.trials
-    named = all_trials[all_trials["strategy"] == result.name]
+    named = content.trials[content.trials["strategy"] == result.name]
     asked = sum(budget(value) == result.labels for value in named["labels"])
-    return f"{result.trials} of {asked}" if asked > result.trials else f"{result.trials}"
+    done = f"{result.trials:,}"
+    return f"{done} of {asked:,}" if asked > result.trials else done
 
 
 def _accuracy(content: ReportContent, result: StrategyResult) -> str:
@@ -245,11 +247,6 @@ def _reduction(estimate: object) -> str:
         return words.NONE
     text = words.percent(value, 0)
     return text if low is None else f"{text} ({words.percent(low, 0)} to {words.percent(high, 0)})"
-
-
-def _finite(value: object) -> float | None:
-    number = pd.to_numeric(pd.Series([value]), errors="coerce").iloc[0]
-    return None if pd.isna(number) else float(number)
 
 
 def _text(value: object) -> str:

@@ -4,6 +4,7 @@ from headstart.report.content import Budget, Estimate
 
 MINUS = "−"
 NONE = "–"
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def percent(share: float | None, digits: int = 2) -> str:
@@ -41,15 +42,16 @@ def decimal(number: float | None, digits: int = 3) -> str:
 
 
 def seconds(duration: float | None) -> str:
-    """A duration: "0.42 s", "12.3 s", "2 min 05 s", "1 h 10 min"."""
+    """A duration: "0.42 s", "12.3 s", "2 min 05 s", "1 h 10 min"; it does not break over lines."""
     if duration is None:
         return NONE
     if duration < 59.95:
-        return f"{duration:.2f} s" if duration < 9.995 else f"{duration:.1f} s"
-    total = round(duration)
-    if total < 3600:
-        return f"{total // 60} min {total % 60:02d} s"
-    return f"{total // 3600} h {total % 3600 // 60:02d} min"
+        text = f"{duration:.2f} s" if duration < 9.995 else f"{duration:.1f} s"
+    else:
+        total = round(duration)
+        minutes = f"{total // 60} min {total % 60:02d} s"
+        text = minutes if total < 3600 else f"{total // 3600} h {total % 3600 // 60:02d} min"
+    return text.replace(" ", NO_BREAK)
 
 
 def p_value(value: float | None) -> str:
@@ -59,11 +61,16 @@ def p_value(value: float | None) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def labels(budget: Budget, available: int | None = None) -> str:
+def labels(labels: Budget, available: int | None = None) -> str:
     """A label budget: "1 label", "200 labels", "all labels", "all 9,936 labels"."""
-    if budget == "all":
+    if labels == "all":
         return f"all {whole(available)} labels" if available else "all labels"
-    return "1 label" if budget == 1 else f"{whole(float(budget))} labels"
+    return "1 label" if labels == 1 else f"{budget(labels)} labels"
+
+
+def budget(labels: Budget) -> str:
+    """A label budget as a number in a table: "200", "all"."""
+    return labels if isinstance(labels, str) else whole(float(labels))
 
 
 def counted(number: int, one: str, many: str = "") -> str:

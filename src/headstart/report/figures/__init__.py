@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from headstart.report.content import ReportContent
 from headstart.report.figures import confusion, differences, label_curve, learning, trial_dots
-from headstart.report.figures._base import Figure, Panel
+from headstart.report.figures._base import Chart, Figure, Panel
 
 FIGURES: tuple[Callable[[ReportContent], Figure | None], ...] = (
     trial_dots.figure,
@@ -19,4 +19,4 @@ FIGURES: tuple[Callable[[ReportContent], Figure | None], ...] = (
 )
 """In the order of the page."""
 
-__all__ = ["FIGURES", "Figure", "Panel"]
+__all__ = ["FIGURES", "Chart", "Figure", "Panel"]

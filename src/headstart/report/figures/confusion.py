@@ -1,6 +1,7 @@
 """Which class is taken for which, a matrix a strategy, averaged over seeds."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -8,23 +9,14 @@ from numpy.typing import NDArray
 
 from headstart.report import palette, words
 from headstart.report.content import Budget, Confusion, ReportContent, budget
-from headstart.report.figures._base import (
-    Drawing,
-    Figure,
-    Panel,
-    Spec,
-    at,
-    field,
-    layer,
-    number,
-    panel,
-    strategy_colour,
-)
+from headstart.report.drawing import Drawing, Spec, at, field, layer, number
+from headstart.report.figures._base import Chart, Figure, Panel, small_multiple
 from headstart.report.svg import TIP
 from headstart.report.tables import LABELS, NAME, Column, Table, table
 
 MOST_NAMED = 30
-MOST_NUMBERED = 12
+LEAST_NUMBERED = 17
+MOST_LETTERS = 15
 LEAST_SHOWN = 0.005
 LEAST_WORST = 0.05
 """The share that is drawn in full strength is the commonest mistake's, but no less than this: a
@@ -34,12 +26,68 @@ STRONGEST = 0.55
 """The strongest tint of a cell on which the page's ink is still read with ease (WCAG AA)."""
 
 
-def shares(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Each row of a confusion matrix as shares of its class; 0 for a class without pictures.
+class ConfusionCells(NamedTuple):
+    """The confusion matrices of one label budget, cell by cell.
 
-    Args:
-        matrix: Shape (C, C), counts; rows are the truth.
+    Attributes:
+        labels: The budget.
+        class_names: In label order.
+        cells: Columns `strategy, row, column` (class numbers of truth and of what was said),
+            `truth, said` (their names), `count` (mean over seeds), `share` (of the pictures of
+            that class, 0 for a class without pictures).
     """
+
+    labels: Budget
+    class_names: tuple[str, ...]
+    cells: pd.DataFrame
+
+
+def confusion_cells(content: ReportContent) -> tuple[ConfusionCells, ...]:
+    """The figure's record: one for each label budget that has confusion matrices."""
+    matrices = [Confusion(*entry) for entry in content.confusions]
+    place = {name: place_ for place_, name in enumerate(content.strategies)}
+    found = []
+    for labels in content.budgets:
+        own = [m for m in matrices if budget(m.labels) == labels and len(m.class_names)]
+        own.sort(key=lambda matrix: place.get(matrix.strategy, len(place)))
+        if own:
+            cells = pd.concat([_cells(matrix) for matrix in own], ignore_index=True)
+            found.append(ConfusionCells(labels, tuple(own[0].class_names), cells))
+    return tuple(found)
+
+
+def figure(content: ReportContent) -> Figure | None:
+    """The figure, a panel for each label budget, or None without confusion matrices."""
+    records = confusion_cells(content)
+    if not records:
+        return None
+    crowded = any(len(record.class_names) > MOST_NAMED for record in records)
+    return Figure(
+        slug="confusion",
+        title="What is taken for what",
+        reading=(
+            "A row holds the test pictures of one class; each cell is the percentage of them that "
+            "was taken for the class of its column, averaged over seeds. Right answers lie on the "
+            "outlined diagonal; the stronger a cell off the diagonal, the more common that "
+            "mistake. Cells below half a percent are left empty."
+            + (" The names of so many classes stand in the table below." if crowded else "")
+        ),
+        panels=tuple(
+            Panel(
+                words.labels(record.labels) if len(records) > 1 else "",
+                tuple(
+                    _small_multiple(content, record, str(strategy))
+                    for strategy in record.cells["strategy"].unique()
+                ),
+            )
+            for record in records
+        ),
+        numbers=_numbers(records),
+    )
+
+
+def _shares(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each row of a matrix of counts (C, C) as shares of the row; 0 for an empty row."""
     counts = np.asarray(matrix, dtype=np.float64)
     totals = counts.sum(axis=1, keepdims=True)
     found: NDArray[np.float64] = np.zeros_like(counts)
@@ -47,180 +95,104 @@ def shares(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     return found
 
 
-def confusion_cells(confusion: Confusion) -> pd.DataFrame:
-    """A confusion matrix cell by cell.
-
-    Returns:
-        Columns `truth, said` (names), `row, column`, `count` (mean over seeds), `share` (of the
-        pictures of that class), `right` (whether it is on the diagonal).
-    """
+def _cells(confusion: Confusion) -> pd.DataFrame:
     names = list(confusion.class_names)
-    size = len(names)
-    row, column = np.divmod(np.arange(size * size), size)
+    row, column = np.divmod(np.arange(len(names) ** 2), len(names))
     return pd.DataFrame(
         {
-            "truth": [names[r] for r in row],
-            "said": [names[c] for c in column],
+            "strategy": confusion.strategy,
             "row": row,
             "column": column,
+            "truth": [names[place_] for place_ in row],
+            "said": [names[place_] for place_ in column],
             "count": np.asarray(confusion.matrix, dtype=float).ravel(),
-            "share": shares(confusion.matrix).ravel(),
-            "right": row == column,
+            "share": _shares(confusion.matrix).ravel(),
         }
     )
 
 
-def figure(content: ReportContent) -> Figure | None:
-    """The figure, a panel for each label budget, or None without confusion matrices."""
-    matrices = [Confusion(*entry) for entry in content.confusions]
-    by_budget = {
-        labels: [m for m in matrices if budget(m.labels) == labels and len(m.class_names)]
-        for labels in content.budgets
-    }
-    by_budget = {labels: found for labels, found in by_budget.items() if found}
-    if not by_budget:
-        return None
-    several = len(by_budget) > 1
-    return Figure(
-        slug="confusion",
-        title="What is taken for what",
-        reading=(
-            "A row holds the test pictures of one class; each cell is the share of them that was "
-            "taken for the class of its column, averaged over seeds. Right answers lie on the "
-            "outlined diagonal; the stronger a cell off the diagonal, the more common that "
-            "mistake. Cells are percentages; below half a percent they are left empty."
-        ),
-        panels=tuple(
-            _panel(content, found, words.labels(labels) if several else "", labels)
-            for labels, found in by_budget.items()
-        ),
-        numbers=_numbers(by_budget),
-    )
-
-
-def _numbers(by_budget: dict[Budget, list[Confusion]]) -> Table:
+def _numbers(records: Sequence[ConfusionCells]) -> Table:
     """The commonest mistakes first."""
-    cells = pd.concat(
-        [
-            confusion_cells(matrix).assign(strategy=matrix.strategy, labels=words.labels(labels))
-            for labels, found in by_budget.items()
-            for matrix in found
-        ]
-    )
-    wrong = cells[~cells["right"] & (cells["count"] > 0)]
+    cells = pd.concat([r.cells.assign(labels=words.budget(r.labels)) for r in records])
+    wrong = cells[(cells["row"] != cells["column"]) & (cells["count"] > 0)]
     wrong = wrong.sort_values("count", ascending=False, kind="stable")
     kept = wrong[["strategy", "labels", "truth", "said", "count", "share"]]
-    rows = [
+    lines = [
         [strategy, labels, truth, said, words.decimal(count, 2), words.percent(share)]
         for strategy, labels, truth, said, count, share in kept.itertuples(index=False)
     ]
-    names = [NAME, LABELS, Column("Truth", numeric=False), Column("Taken for", numeric=False)]
-    return table(
-        "The commonest mistakes", [*names, "Pictures, mean over seeds", "Share of the class"], rows
-    )
+    names: list[str | Column] = [NAME, LABELS]
+    names += [Column("Truth", numeric=False), Column("Taken for", numeric=False)]
+    headings = [*names, "Pictures, mean over seeds", "Share of the class"]
+    return table("The commonest mistakes", headings, lines)
 
 
-def _panel(
-    content: ReportContent, matrices: Sequence[Confusion], name: str, labels: Budget
-) -> Panel:
-    found = sorted(matrices, key=lambda m: content.strategies.index(m.strategy))
-    cells = [confusion_cells(matrix).assign(strategy=matrix.strategy) for matrix in found]
-    everything = pd.concat(cells)
-    worst = float(everything.loc[~everything["right"], "share"].max()) if len(everything) else 0.0
-
-    def draw(drawing: Drawing) -> Spec:
-        across = min(len(found), 3) if drawing.wide else 1
-        return drawing.specification(
-            [_chart(content, own, drawing, across, max(worst, LEAST_WORST)) for own in cells],
-            columns=across,
-        )
-
-    right = [
-        f"{m.strategy} {words.percent(float(np.trace(m.matrix) / max(np.sum(m.matrix), 1e-12)))}"
-        for m in found
-    ]
-    alternative = (
-        f"Confusion matrices with {words.labels(labels)}. Share on the diagonal: "
-        f"{'; '.join(right)}."
-    )
-    return panel(draw, alternative, name)
-
-
-def _chart(
-    content: ReportContent, cells: pd.DataFrame, drawing: Drawing, across: int, worst: float
-) -> Spec:
-    """One strategy's matrix."""
-    names = list(dict.fromkeys(cells["truth"]))
-    strategy = str(cells["strategy"].iloc[0])
-    named = len(names) <= MOST_NAMED
-    left = min(110, 8 + 7 * max(len(name) for name in names)) if named else 4
-    width = min((drawing.width - (across - 1) * 20) / across, 420)
-    side = (width - left) / len(names)
-    shown = cells.assign(
-        strength=STRONGEST * cells["share"] / worst,
-        text=[f"{100 * s:.0f}" if s >= LEAST_SHOWN else "" for s in cells["share"]],
+def _small_multiple(content: ReportContent, record: ConfusionCells, strategy: str) -> Chart:
+    """One strategy's matrix, its tints on a scale that all strategies of the budget share."""
+    cells = record.cells
+    wrong = cells.loc[cells["row"] != cells["column"], "share"]
+    worst = max(float(wrong.max()) if len(wrong) else 0.0, LEAST_WORST)
+    own = cells[cells["strategy"] == strategy]
+    told = own.assign(
+        strength=STRONGEST * own["share"] / worst,
+        text=[f"{100 * s:.0f}" if s >= LEAST_SHOWN else "" for s in own["share"]],
         tip=[
-            f"{TIP}{truth} taken for {said}: {words.percent(share)} of its pictures"
-            for truth, said, share in zip(
-                cells["truth"], cells["said"], cells["share"], strict=True
-            )
+            f"{TIP}{truth} taken for {said}: {words.percent(share)}"
+            for truth, said, share in zip(own["truth"], own["said"], own["share"], strict=True)
         ],
     )
-    layers = _squares(content, drawing, shown, side, left)
-    if len(names) <= MOST_NUMBERED:
-        layers += _figures(drawing, shown, side, left)
-    if named:
-        layers += _names(drawing, names, side, left)
-    colour = palette.strategy_colours(content.strategies, content.baseline)[strategy][0]
-    return {
-        "title": {"text": words.cut(strategy, 40), "color": colour},
-        "width": width,
-        "height": side * len(names) + 4,
-        "layer": layers,
-    }
+    right = float(own.loc[own["row"] == own["column"], "count"].sum())
+    share = words.percent(right / max(float(own["count"].sum()), 1e-12))
+    return small_multiple(
+        content,
+        lambda drawing: _draw(drawing, told, record.class_names),
+        f"Confusion matrix of {strategy} with {words.labels(record.labels)}; {share} of the test "
+        "pictures lie on its diagonal.",
+    )
 
 
-def _place(channel: str, side: float, start: float, shift: float = 0.5) -> Spec:
-    """The channel that puts a row or column number at its pixels."""
-    scale = {"domain": [0, 1], "range": [start + side * shift, start + side * (1 + shift)]}
-    return number(channel, scale=scale | {"nice": False, "zero": False}, axis=None)
+def _draw(drawing: Drawing, cells: pd.DataFrame, names: Sequence[str]) -> Spec:
+    """One strategy's matrix."""
+    strategy = str(cells["strategy"].iloc[0])
+    shown = [words.cut(name, MOST_LETTERS) for name in names]
+    named = len(names) <= MOST_NAMED
+    left = 8 + 7 * max(len(name) for name in shown) if named else 0
+    side = (drawing.width - left) / len(names)
+    layers = _squares(drawing, cells, side, left, len(names))
+    layers += _figures(drawing, cells, side, left) if side >= LEAST_NUMBERED else []
+    layers += _names(drawing, shown, side, left) if named else []
+    title = {"text": words.cut(strategy, 38), "color": drawing.colours[strategy]}
+    size = {"width": drawing.width, "height": side * len(names)}
+    return drawing.specification([{"title": title, "layer": layers} | size])
+
+
+def _place(channel: str, side: float, start: float) -> Spec:
+    """The channel that puts a row's or column's number at the middle of its cells."""
+    scale = {"domain": [0, 1], "range": [start + side * 0.5, start + side * 1.5], "zero": False}
+    return number(channel, scale=scale | {"nice": False}, axis=None)
 
 
 def _squares(
-    content: ReportContent, drawing: Drawing, cells: pd.DataFrame, side: float, left: float
+    drawing: Drawing, cells: pd.DataFrame, side: float, left: float, size: int
 ) -> list[Spec]:
+    """A faint ground, the mistakes in the strategy's colour, the diagonal outlined."""
     gap = 1.5 if side > 8 else 0
-    look = {"width": side - gap, "height": side - gap, "cornerRadius": 2 if side > 12 else 0}
+    square = {"width": side - gap, "height": side - gap}
     x, y = _place("column", side, left), _place("row", side, 0)
-    wrong = cells[~cells["right"]]
-    ground = drawing.data(wrong)
-    seen = drawing.data(wrong[wrong["share"] >= LEAST_SHOWN])
+    off = cells["row"] != cells["column"]
+    ground = cells[off] if gap else cells.iloc[:0]
+    seen = cells[off & (cells["share"] >= LEAST_SHOWN)]
+    faint = square | {"color": palette.GRID[0], "opacity": 0.4}
+    outlined = square | {"fill": palette.CARD[0], "stroke": palette.FAINT[0], "strokeWidth": 1}
+    tip, strength = field("tip"), number("strength", scale=None)
+    tinted = {"color": drawing.colour, "fillOpacity": strength, "description": tip}
+    whole = drawing.data(pd.DataFrame({"size": [size]}))
+    field_ = {"x": at(left), "x2": at(left + side * size), "y": at(0), "y2": at(side * size)}
     return [
-        layer(
-            ground,
-            "rect",
-            look | {"color": palette.GRID[0], "opacity": 0.4},
-            x=x,
-            y=y,
-        ),
-        layer(
-            seen,
-            "rect",
-            look,
-            x=x,
-            y=y,
-            color=strategy_colour(content),
-            fillOpacity=number("strength", scale=None),
-            description=field("tip"),
-        ),
-        layer(
-            drawing.data(cells[cells["right"]]),
-            "rect",
-            look | {"fill": palette.CARD[0], "stroke": palette.FAINT[0], "strokeWidth": 1},
-            x=x,
-            y=y,
-            description=field("tip"),
-        ),
+        *([] if gap else [layer(whole, "rect", faint, **field_)]),
+        layer(drawing.data(ground), "rect", faint, x=x, y=y),
+        layer(drawing.data(seen), "rect", square, x=x, y=y, **tinted),
+        layer(drawing.data(cells[~off]), "rect", outlined, x=x, y=y, description=tip),
     ]
 
 
@@ -228,35 +200,19 @@ def _figures(drawing: Drawing, cells: pd.DataFrame, side: float, left: float) ->
     """The percentages."""
     look = {"fontSize": 11 if side >= 22 else 9, "baseline": "middle"}
     x, y = _place("column", side, left), _place("row", side, 0)
-    seen = cells[cells["text"] != ""]
-    return [layer(drawing.data(seen), "text", look, x=x, y=y, text=field("text"))]
+    seen = drawing.data(cells[cells["text"] != ""])
+    return [layer(seen, "text", look, x=x, y=y, text=field("text"))]
 
 
-def _names(drawing: Drawing, names: list[str], side: float, left: float) -> list[Spec]:
-    numbered = pd.DataFrame(
-        {
-            "row": range(len(names)),
-            "column": range(len(names)),
-            "name": [words.cut(name, 15) for name in names],
-        }
-    )
-    data, size = drawing.data(numbered), 12 if side >= 14 else 9
-    shared = {"fontSize": size, "color": palette.MUTED[0], "baseline": "middle", "align": "right"}
+def _names(drawing: Drawing, names: Sequence[str], side: float, left: float) -> list[Spec]:
+    """The classes' names at the left and, turned, below."""
+    places = pd.DataFrame({"row": range(len(names)), "column": range(len(names)), "name": names})
+    data = drawing.data(places)
+    look = {"fontSize": 12 if side >= 14 else 9, "baseline": "middle", "align": "right"}
+    look |= {"color": palette.MUTED[0]}
+    x, y, name = _place("column", side, left), _place("row", side, 0), field("name")
+    bottom = at(side * len(names) + 8)
     return [
-        layer(
-            data,
-            "text",
-            shared,
-            x=at(left - 6),
-            y=_place("row", side, 0),
-            text=field("name"),
-        ),
-        layer(
-            data,
-            "text",
-            shared | {"angle": 270},
-            x=_place("column", side, left),
-            y=at(side * len(names) + 8),
-            text=field("name"),
-        ),
+        layer(data, "text", look, x=at(left - 6), y=y, text=name),
+        layer(data, "text", look | {"angle": 270}, x=x, y=bottom, text=name),
     ]

@@ -1,96 +1,111 @@
 """Paired differences with their intervals, beside the margin within which they do not matter."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
 import pandas as pd
 
 from headstart.report import palette, words
 from headstart.report.content import Budget, ReportContent
-from headstart.report.figures._base import (
-    NAME_LOOK,
-    Drawing,
-    Extent,
-    Figure,
-    Spec,
-    at,
-    extent,
-    field,
-    layer,
-    number,
-    panel,
-    stacked_offsets,
-    strategy_colour,
-)
+from headstart.report.drawing import NAME_LOOK, Drawing, Spec, at, field, layer, number, rows, texts
+from headstart.report.figures._base import Figure, Panel, chart
+from headstart.report.scales import Extent, evenly, extent, piles
 from headstart.report.svg import TIP
 from headstart.report.tables import comparisons
 
-STEP = 64
+STEP = 62
 MOST_DOTS = 200
-DIFFERENCE_COLUMNS = ["a", "b", "labels", "verdict", "difference", "low", "high", "row"]
-PAIR_COLUMNS = ["row", "seed", "difference"]
+ABOVE, BELOW = 0.14, 0.2
+"""How far above its row's middle an interval is drawn, and its pairs below, in rows."""
 
 
-def differences(content: ReportContent, labels: Budget) -> pd.DataFrame:
-    """The comparisons of one label budget that have a difference.
+class Differences(NamedTuple):
+    """The comparisons of one label budget, all numbers in points.
 
-    Returns:
-        Columns `a, b, labels, verdict, difference, low, high` in points, and `row` (0 on top).
+    Attributes:
+        title: The budget in words.
+        means: Columns `strategy` (the one asked about), `against, verdict, difference, low, high,
+            row` (0 on top).
+        pairs: Each seed's difference: columns `row, seed, difference`; beyond `MOST_DOTS` pairs
+            a row, so many of them, evenly by rank.
     """
-    known = [
-        (entry.a, entry.b, entry.labels, entry.verdict, *(_points(v) for v in entry.difference))
-        for entry in content.comparisons
-        if entry.labels == labels and entry.difference.value is not None
-    ]
-    return pd.DataFrame(
-        [(*entry, row) for row, entry in enumerate(known)], columns=DIFFERENCE_COLUMNS
-    )
+
+    title: str
+    means: pd.DataFrame
+    pairs: pd.DataFrame
 
 
-def paired_differences(content: ReportContent, labels: Budget) -> pd.DataFrame:
-    """The difference of each seed's pair.
-
-    Returns:
-        Columns `row` (as in `differences`), `seed`, `difference` in points. Beyond `MOST_DOTS`
-        pairs a row, so many of them, evenly by rank.
-    """
-    parts = [pd.DataFrame(columns=PAIR_COLUMNS).astype({"row": int, "difference": float})]
-    compared = differences(content, labels)[["row", "a", "b"]]
-    for row, a, b in compared.itertuples(index=False):
-        gap = content.accuracies(a, labels) - content.accuracies(b, labels)
-        own = (100 * gap.dropna()).rename("difference").reset_index().assign(row=row)
-        if len(own) > MOST_DOTS:
-            ranks = [int((k + 0.5) * len(own) / MOST_DOTS) for k in range(MOST_DOTS)]
-            own = own.sort_values("difference").iloc[ranks]
-        parts.append(own[PAIR_COLUMNS])
-    return pd.concat(parts[1:] or parts, ignore_index=True)
+def differences(content: ReportContent) -> tuple[Differences, ...]:
+    """The figure's record: one for each label budget that has a comparison."""
+    found = (_of_budget(content, labels) for labels in content.budgets)
+    return tuple(record for record in found if len(record.means))
 
 
 def figure(content: ReportContent) -> Figure | None:
     """The figure, or None when nothing could be compared."""
-    budgets = [labels for labels in content.budgets if len(differences(content, labels))]
-    if not budgets:
+    records = differences(content)
+    if not records:
         return None
+    margin = 100 * content.margin
 
     def draw(drawing: Drawing) -> Spec:
-        room = _room(content, budgets, ticks=7 if drawing.wide else 4)
+        frame = _Frame(
+            room=_room(records, margin, ticks=7 if drawing.wide else 5),
+            margin=margin,
+            named=len(content.budgets) > 1,
+            others=any((r.means["against"] != content.baseline).any() for r in records),
+        )
         return drawing.specification(
             [
-                _chart(content, labels, room, drawing, first=labels == budgets[0])
-                for labels in budgets
+                _chart(drawing, record, frame, first=not place, last=place == len(records) - 1)
+                for place, record in enumerate(records)
             ]
         )
 
-    margin = words.decimal(100 * content.margin, 2).rstrip("0").rstrip(".")
     return Figure(
         slug="differences",
         title="Differences, seed by seed",
         reading=(
             "Each small dot is the difference between two trials of one seed, in points of "
             "accuracy; the large dot is their mean and the bar its 95% interval. A bar that stays "
-            "clear of the zero line is a difference that is not luck. The shaded band is where a "
-            f"difference is too small to matter (±{margin} points): a bar wholly within it means "
-            "equivalent."
+            "clear of the zero line is a difference that luck does not explain. The shaded band "
+            f"is where a difference is too small to matter (±{margin:g} points): a bar wholly "
+            "within it means equivalent."
         ),
-        panels=(panel(draw, _alternative(content)),),
+        panels=(Panel("", (chart(content, draw, _alternative(content)),)),),
         numbers=comparisons(content),
+    )
+
+
+class _Frame(NamedTuple):
+    """What all panels share: scale, margin, whether budgets and opponents need naming."""
+
+    room: Extent
+    margin: float
+    named: bool
+    others: bool
+
+
+def _of_budget(content: ReportContent, labels: Budget) -> Differences:
+    means: list[tuple[object, ...]] = []
+    pairs: list[pd.DataFrame] = []
+    for entry in content.comparisons:
+        value, low, high = entry.difference
+        if entry.labels != labels or value is None:
+            continue
+        ends = (100 * end if end is not None else np.nan for end in (value, low, high))
+        row = len(means)
+        means.append((entry.a, entry.b, entry.verdict, *ends, row))
+        gaps = content.accuracies(entry.a, labels) - content.accuracies(entry.b, labels)
+        own = (100 * gaps.dropna()).rename("difference").sort_values(kind="stable").reset_index()
+        pairs.append(own.iloc[evenly(len(own), MOST_DOTS)].assign(row=row))
+    columns = ["strategy", "against", "verdict", "difference", "low", "high", "row"]
+    nothing = pd.DataFrame({"row": [], "seed": [], "difference": []})
+    return Differences(
+        title=words.labels(labels, content.training_pictures),
+        means=pd.DataFrame(means, columns=columns),
+        pairs=pd.concat(pairs, ignore_index=True)[list(nothing)] if pairs else nothing,
     )
 
 
@@ -104,134 +119,98 @@ def _alternative(content: ReportContent) -> str:
     return f"Paired differences of test accuracy with 95% intervals. {'; '.join(told)}."
 
 
-def _points(share: float | None) -> float | None:
-    return None if share is None else 100 * share
-
-
-def _room(content: ReportContent, budgets: list[Budget], ticks: int) -> Extent:
+def _room(records: Sequence[Differences], margin: float, ticks: int) -> Extent:
     """One scale for all budgets, with zero and the margin in view."""
-    margin = 100 * content.margin
-    seen = [-1.2 * margin, 1.2 * margin, 0.0]
-    for labels in budgets:
-        rows = differences(content, labels)
-        seen += [*rows["difference"], *rows["low"].dropna(), *rows["high"].dropna()]
-        seen += list(paired_differences(content, labels)["difference"])
+    seen = [-1.3 * margin, 1.3 * margin]
+    for record in records:
+        seen += [*record.pairs["difference"], *record.means[["difference", "low", "high"]].stack()]
     return extent([float(value) for value in seen], ticks=ticks, least=1.0)
 
 
 def _chart(
-    content: ReportContent, labels: Budget, room: Extent, drawing: Drawing, *, first: bool
+    drawing: Drawing, record: Differences, frame: _Frame, *, first: bool, last: bool
 ) -> Spec:
     """One label budget: a row a comparison."""
-    rows, pairs = differences(content, labels), paired_differences(content, labels)
-    sign = f"format(datum.value, '+.{room.digits}f')"
-    start = drawing.gutter(content.strategies)
+    form = f"format(datum.value, '+.{frame.room.digits}f')"
     axis = {
-        "values": list(room.ticks),
-        "labelExpr": f"datum.value == 0 ? '0' : {sign}",
-        "title": "Difference of test accuracy in points",
+        "values": list(frame.room.ticks),
+        "labelExpr": f"datum.value == 0 ? '0' : {form}",
+        "title": "Difference of test accuracy in points" if last else None,
     }
-    x = number("difference", scale=room.scale(start, drawing.width - 24), axis=axis)
-    y = number("y", scale={"domain": [len(rows) - 0.5, -0.5], "nice": False}, axis=None)
-    title = words.labels(labels, content.training_pictures)
-    return {
-        "width": drawing.width,
-        "height": STEP * len(rows),
-        "layer": [
-            *_ground(content, drawing, x, named=first),
-            *_pairs(drawing, pairs, room, x, y, rows),
-            *_intervals(content, drawing, rows, x, y),
-            *_names(content, drawing, rows, y),
-        ],
-    } | (
-        {"title": {"text": title, "offset": 24 if first else 6}} if len(content.budgets) > 1 else {}
-    )
-
-
-def _ground(content: ReportContent, drawing: Drawing, x: Spec, *, named: bool) -> list[Spec]:
-    """The margin's band, the zero line, and which side is which."""
-    margin = 100 * content.margin
-    data = drawing.data(pd.DataFrame({"low": [-margin], "high": [margin], "zero": [0.0]}))
+    scale = frame.room.scale(drawing.gutter(), drawing.width - 24)
+    x, y = number("difference", scale=scale, axis=axis), rows(len(record.means))
     layers = [
-        layer(
-            data,
-            "rect",
-            {"color": palette.BAND[0], "opacity": 1},
-            x=x | {"field": "low"},
-            x2={"field": "high"},
-        ),
-        layer(data, "rule", {"color": palette.MUTED[0]}, x=x | {"field": "zero"}),
+        *_ground(drawing, x, frame.margin, sides=first),
+        *_pairs(drawing, record, frame, x, y),
+        *_intervals(drawing, record, x, y),
+        *_names(drawing, record, frame, y),
     ]
-    if named:
-        sides = (("← worse", "right", -8), ("better →", "left", 8))
-        layers += [
-            layer(
-                data,
-                "text",
-                {"align": align, "dx": shift, "color": palette.MUTED[0], "baseline": "bottom"},
-                x=x | {"field": "zero"},
-                y=at(-4),
-                text={"value": text},
-            )
-            for text, align, shift in sides
-        ]
+    whole = {"width": drawing.width, "height": STEP * len(record.means), "layer": layers}
+    title = {"text": record.title, "offset": 24 if first else 6}
+    return whole | ({"title": title} if frame.named else {})
+
+
+def _ground(drawing: Drawing, x: Spec, margin: float, *, sides: bool) -> list[Spec]:
+    """The margin's band, the zero line, and on top which side is which."""
+    data = drawing.data(pd.DataFrame({"low": [-margin], "high": [margin], "zero": [0.0]}))
+    low, high, zero = x | {"field": "low"}, {"field": "high"}, x | {"field": "zero"}
+    layers = [
+        layer(data, "rect", {"color": palette.BAND[0], "opacity": 1}, x=low, x2=high),
+        layer(data, "rule", {"color": palette.MUTED[0]}, x=zero),
+    ]
+    for text, align, shift in (("← worse", "right", -8), ("better →", "left", 8)):
+        look = {"align": align, "dx": shift, "color": palette.MUTED[0], "baseline": "bottom"}
+        if sides:
+            layers.append(layer(data, "text", look, x=zero, y=at(-5), text={"value": text}))
     return layers
 
 
-def _pairs(
-    drawing: Drawing, pairs: pd.DataFrame, room: Extent, x: Spec, y: Spec, rows: pd.DataFrame
-) -> list[Spec]:
-    if pairs.empty:
-        return []
-    named = dict(zip(rows["row"], rows["a"], strict=True))
-    offsets = pd.Series(0.0, index=pairs.index)
-    for _, own in pairs.groupby("row"):
-        piled = stacked_offsets(list(own["difference"]), room, drawing.width // 7)
-        offsets = offsets.add(pd.Series(piled, index=own.index), fill_value=0)
-    shown = pairs.assign(
-        y=pairs["row"] + 0.18 + 0.12 * offsets,
-        strategy=[named[row] for row in pairs["row"]],
-        tip=[
-            f"seed {seed}{TIP}seed {seed}: {words.points(gap / 100)} points"
-            for seed, gap in zip(pairs["seed"], pairs["difference"], strict=True)
-        ],
-    )
-    look = {"size": 20, "opacity": 0.5, "color": palette.MUTED[0]}
-    return [layer(drawing.data(shown), "circle", look, x=x, y=y, description=field("tip"))]
+def _pairs(drawing: Drawing, record: Differences, frame: _Frame, x: Spec, y: Spec) -> list[Spec]:
+    """Each seed's difference as a small dot."""
+    pairs, heights = record.pairs, np.zeros(len(record.pairs))
+    for row in pairs["row"].unique():
+        own = (pairs["row"] == row).to_numpy()
+        heights[own] = piles(list(pairs["difference"][own]), frame.room, drawing.width // 7)
+    tips = [
+        f"seed {seed:.0f}{TIP}seed {seed:.0f}: {words.points(gap / 100)} points"
+        for seed, gap in zip(pairs["seed"], pairs["difference"], strict=True)
+    ]
+    data = drawing.data(pairs.assign(y=pairs["row"] + BELOW + 0.14 * heights, tip=tips))
+    look = {"size": 20, "opacity": 0.55, "color": palette.MUTED[0]}
+    return [layer(data, "circle", look, x=x, y=y, description=field("tip"))]
 
 
-def _intervals(
-    content: ReportContent, drawing: Drawing, rows: pd.DataFrame, x: Spec, y: Spec
-) -> list[Spec]:
-    shown = rows.assign(y=rows["row"] - 0.12, strategy=rows["a"])
-    data, colour = drawing.data(shown), strategy_colour(content)
-    bars = drawing.data(shown.dropna(subset=["low", "high"]))
-    bar = {"strokeWidth": 5, "strokeCap": "round", "opacity": 0.55}
+def _intervals(drawing: Drawing, record: Differences, x: Spec, y: Spec) -> list[Spec]:
+    """Mean and interval in the strategy's colour."""
+    shown = record.means.assign(y=record.means["row"] - ABOVE)
+    known = drawing.data(shown.dropna(subset=["low", "high"]))
+    bar = {"strokeWidth": 6, "strokeCap": "round", "opacity": 0.45}
+    ends = {"x": x | {"field": "low"}, "x2": {"field": "high"}}
+    dot = {"size": 84, "opacity": 1}
     return [
-        layer(bars, "rule", bar, x=x | {"field": "low"}, x2={"field": "high"}, y=y, color=colour),
-        layer(data, "circle", {"size": 130, "opacity": 1}, x=x, y=y, color=colour),
+        layer(known, "rule", bar, **ends, y=y, color=drawing.colour),
+        layer(drawing.data(shown), "circle", dot, x=x, y=y, color=drawing.colour),
     ]
 
 
-def _names(content: ReportContent, drawing: Drawing, rows: pd.DataFrame, y: Spec) -> list[Spec]:
-    """Whose difference it is in its colour; what it is compared with, and the verdict, below."""
-    others = set(rows["b"]) != {content.baseline}
-    others = set(rows["b"]) != {content.baseline}
-    lines = pd.Series(drawing.names(list(rows["a"])), index=rows.index, dtype=object)
+def _names(drawing: Drawing, record: Differences, frame: _Frame, y: Spec) -> list[Spec]:
+    """Whose difference it is in its colour; below it what it is against, and the verdict."""
+    means = record.means
     below = [
-        [*([f"against {b}"] if others else []), f"{words.points(gap / 100)} {verdict}"]
-        for b, gap, verdict in zip(rows["b"], rows["difference"], rows["verdict"], strict=True)
+        [*([f"against {against}"] if frame.others else []), f"{words.points(gap / 100)} {verdict}"]
+        for against, gap, verdict in zip(
+            means["against"], means["difference"], means["verdict"], strict=True
+        )
     ]
-    shown = rows.assign(
-        strategy=rows["a"],
-        y=rows["row"] - 0.12,
-        lines=lines,
-        below=pd.Series(below, index=rows.index, dtype=object),
+    shown = means.assign(
+        y=means["row"] - ABOVE,
+        lines=texts([drawing.lines(name) for name in means["strategy"]], means),
+        below=texts(below, means),
     )
-    data, x, colour = drawing.data(shown), at(0), strategy_colour(content)
-    name = NAME_LOOK | {"baseline": "line-bottom", "dy": 3}
-    under = {"baseline": "line-top", "color": palette.MUTED[0], "dy": 4, "lineHeight": 14}
+    data, x, muted = drawing.data(shown), at(0), {"color": palette.MUTED[0]}
+    name = NAME_LOOK | {"baseline": "line-bottom", "dy": 4}
+    under = NAME_LOOK | muted | {"baseline": "line-top", "dy": 5, "fontWeight": 400, "fontSize": 12}
     return [
-        layer(data, "text", name, x=x, y=y, text=field("lines"), color=colour),
-        layer(data, "text", under | {"align": "left"}, x=x, y=y, text=field("below")),
+        layer(data, "text", name, x=x, y=y, text=field("lines"), color=drawing.colour),
+        layer(data, "text", under, x=x, y=y, text=field("below")),
     ]
