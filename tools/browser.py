@@ -17,7 +17,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from debian import FetchError, call, unpack
-from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import sync_playwright
 
 ON_PATH = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -63,8 +62,8 @@ def that_draws(browser: Path) -> Path:
             page = driver.chromium.launch(executable_path=browser).new_page()
             page.set_content("<h1>drawn</h1>")
             page.screenshot()
-    except PlaywrightError as error:
-        raise FetchError(f"{browser} draws no page: {error.message.splitlines()[0]}") from error
+    except Exception as error:  # Playwright raises a bare one when its driver does not start
+        raise FetchError(f"{browser} draws no page: {str(error).splitlines()[0]}") from error
     return browser
 
 
@@ -129,7 +128,7 @@ def fetch(make: Callable[[Path], Path], folder: Path) -> Path:
     folder.mkdir(parents=True)
     try:
         return that_draws(make(folder))
-    except FetchError:
+    except BaseException:
         shutil.rmtree(folder)
         raise
 
