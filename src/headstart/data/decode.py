@@ -221,11 +221,7 @@ def _upright(picture: Image.Image) -> Image.Image:
     # Damaged EXIF raises nearly everything; the pixels are good all the same.
     except Exception:
         return picture
-    if turn is None:
-        return picture
-    turned = picture.transpose(turn)
-    turned.info = dict(picture.info)  # a transparent colour is kept there
-    return turned
+    return picture if turn is None else picture.transpose(turn)
 
 
 def _is_transparent(picture: Image.Image) -> bool:
