@@ -16,6 +16,7 @@ from headstart.data.splits import make_split
 from headstart.errors import HeadstartError, RecordsError, StudyError
 from headstart.report.results import Results
 from headstart.study.compare import train_and_score
+from headstart.study.folder import study_folder
 from headstart.study.progress import Listener, Progress, silent
 from headstart.study.records import Records
 from headstart.study.spec import Study, load_study, with_settings
@@ -58,17 +59,17 @@ def compare(
     listener: Listener = silent,
 ) -> Results:
     """`headstart.compare` without the files that it writes last."""
-    return Results(
-        train_and_score(
-            study,
-            folder,
-            images=images,
-            fresh=fresh,
-            retry_failed=retry_failed,
-            jobs=jobs,
-            listener=listener,
+    with study_folder(folder, fresh=fresh):
+        return Results(
+            train_and_score(
+                study,
+                folder,
+                images=images,
+                retry_failed=retry_failed,
+                jobs=jobs,
+                listener=listener,
+            )
         )
-    )
 
 
 def test_a_comparison_writes_the_files_that_other_programs_rely_on(
@@ -268,7 +269,7 @@ def test_fresh_leaves_a_folder_alone_that_is_no_study(
     folder.mkdir()
     (folder / "thesis.txt").write_text("years of work")
 
-    with pytest.raises(RecordsError, match="not a study's folder"):
+    with pytest.raises(RecordsError, match="holds no records of a study"):
         compare(small_study(), folder, images=digits, fresh=True)
     assert (folder / "thesis.txt").read_text() == "years of work"
 

@@ -1,6 +1,5 @@
 """Comparing: from a study to records, scores and a summary."""
 
-import json
 import os
 from functools import partial
 from pathlib import Path
@@ -9,10 +8,10 @@ from headstart.data import catalog
 from headstart.data.image_set import ImageSet
 from headstart.errors import RecordsError, StudyError
 from headstart.study.checks import check_study
-from headstart.study.folder import resolved_toml, study_folder, write_whole
+from headstart.study.folder import resolved_toml, write_whole
 from headstart.study.identity import differences, trial_configuration
 from headstart.study.lead import Lead
-from headstart.study.progress import Listener
+from headstart.study.progress import Listener, Progress, silent
 from headstart.study.provenance import class_counts, data_hash, provenance, splits_csv
 from headstart.study.records import Records, TrialKey
 from headstart.study.results import StudyRecords
@@ -26,35 +25,44 @@ _INLINE_TRIALS = 4  # up to so many trials, starting worker processes costs more
 
 def train_and_score(
     study: Study,
-    output: Path | str,
+    folder: Path,
     *,
-    images: ImageSet | None,
-    fresh: bool,
-    retry_failed: bool,
-    jobs: int | None,
-    listener: Listener,
+    images: ImageSet | None = None,
+    retry_failed: bool = False,
+    jobs: int | None = None,
+    listener: Listener = silent,
+    reader: str = "compare",
 ) -> StudyRecords:
     """Do a study's trials, score them, and read the records.
 
-    The arguments are those of `headstart.compare`.
+    Args:
+        study: What is asked.
+        folder: The study's folder, held by `headstart.study.folder.study_folder`.
+        images: As for `headstart.compare`, like all that follows.
+        retry_failed: Try failed trials once more.
+        jobs: How many trials to train at a time.
+        listener: Told how it goes.
+        reader: Who reads the test labels, for the ledger.
     """
     loader = _loader(study, images)
-    with study_folder(Path(output).absolute(), fresh=fresh) as folder:
-        workplace = Workplace(study, loader, folder)
-        content_hash = data_hash(workplace.images)
-        check_study(workplace)
-        records = Records.open(folder, create=True)
-        try:
-            keys = _plan(workplace, records, content_hash)
-            if retry_failed:
-                states = records.states()
-                records.wait_again([key for key in keys if states[key] == "failed"])
-            _describe(workplace, records, content_hash)
-            _train(workplace, records, keys, jobs, listener)
-            score_trials(workplace, records, keys)
-        finally:
-            records.close()
-        return StudyRecords.read(folder)
+    workplace = Workplace(study, loader, folder)
+    listener(Progress(f"reading {study.data.name or 'the pictures'}"))
+    content_hash = data_hash(workplace.images)
+    listener(Progress("checking the study"))
+    check_study(workplace)
+    records = Records.open(folder, create=True)
+    try:
+        keys = _plan(workplace, records, content_hash)
+        if retry_failed:
+            states = records.states()
+            records.wait_again([key for key in keys if states[key] == "failed"])
+        _describe(workplace, records, content_hash)
+        _train(workplace, records, keys, jobs, listener)
+        listener(Progress("scoring the test predictions"))
+        score_trials(workplace, records, keys, reader)
+    finally:
+        records.close()
+    return StudyRecords.read(folder)
 
 
 def open_workplace(study: Study, images: ImageSet | None = None) -> Workplace:
@@ -119,10 +127,10 @@ def _describe(workplace: Workplace, records: Records, content_hash: str) -> None
     made_with = provenance(study, workplace.images, content_hash)
     write_whole(folder / "study.toml", resolved_toml(study, made_with))
     write_whole(folder / "splits.csv", splits_csv(workplace))
-    records.set_meta("provenance", json.dumps(made_with))
+    records.describe("provenance", made_with)
     task = workplace.task(study.study.seeds[0])
     described = {"class_names": task.class_names, "class_counts": class_counts(workplace)}
-    records.set_meta("task", json.dumps(described))
+    records.describe("task", described)
 
 
 def _train(
@@ -139,7 +147,10 @@ def _train(
     workers = min(cores if jobs is None else jobs, waiting)
     if (jobs is None and waiting <= _INLINE_TRIALS) or workplace.device.type != "cpu":
         workers = 1
-    runner: Runner = InlineRunner(workplace) if workers <= 1 else ProcessRunner(workplace, workers)
+    runner: Runner = InlineRunner(workplace)
+    if workers > 1:
+        listener(Progress(f"starting {workers} worker processes"))
+        runner = ProcessRunner(workplace, workers)
     try:
         Lead(workplace, records, keys, runner, listener).go()
     finally:

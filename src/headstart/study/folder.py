@@ -1,6 +1,7 @@
 """A study's folder: made, locked, begun anew, its files written whole or not at all."""
 
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,12 +11,20 @@ import filelock
 import tomlkit
 
 from headstart.errors import RecordsError
+from headstart.study.database import FILE_NAME
 from headstart.study.spec import Study
+
+WRITTEN = ("study.toml", "splits.csv", "trials.csv", "summary.json", "report.html")
+"""What a study leaves in its folder beside the records and the sources."""
+
+_LOCK = ".lock"
 
 
 @contextmanager
-def study_folder(directory: Path, *, fresh: bool) -> Iterator[Path]:
+def study_folder(directory: Path, *, fresh: bool = False) -> Iterator[Path]:
     """Make and hold a study's folder; only one process can compare in it at a time.
+
+    A folder that was made for nothing, because the study cannot be trained, is removed again.
 
     Args:
         directory: The folder; made when it is not there.
@@ -24,32 +33,64 @@ def study_folder(directory: Path, *, fresh: bool) -> Iterator[Path]:
     Raises:
         RecordsError: If the folder cannot be written, is no study's, or is held by another process.
     """
+    directory = directory.absolute()
     try:
+        _check_is_ours(directory, fresh=fresh)
+        is_new = not directory.exists()
         directory.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(directory.parent / f".{directory.name}.lock", timeout=0)
-        with lock:
-            if fresh and any(directory.iterdir()):
-                _check_is_study(directory)
-                directory.rename(_unused(directory))
-                directory.mkdir()
-            yield directory
+        if fresh and not is_new:
+            with _held(directory):
+                pass
+            directory.rename(_unused(directory))
+            directory.mkdir()
+        lock = _held(directory)
+        lock.acquire()
     except filelock.Timeout:
         raise RecordsError(
             f"another process is comparing in {directory}: wait for it, or give another --output"
         ) from None
-    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+    except OSError as error:
         raise RecordsError(
             f"the folder {directory} cannot be written ({error.strerror}): give another --output"
         ) from error
+    try:
+        _sweep(directory)
+        yield directory
+    finally:
+        lock.release()
+        if is_new and {path.name for path in directory.iterdir()} <= {_LOCK}:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
-def _check_is_study(directory: Path) -> None:
-    """Refuse to move a folder away that is not ours."""
-    if not any((directory / name).exists() for name in ("study.sqlite", "study.toml")):
+def _held(directory: Path) -> filelock.BaseFileLock:
+    return filelock.FileLock(directory / _LOCK, timeout=0)
+
+
+def _check_is_ours(directory: Path, *, fresh: bool) -> None:
+    """Refuse to move or overwrite what is not a study's."""
+    there = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
+    if FILE_NAME in there or not set(there) - {_LOCK}:
+        return
+    if fresh:
         raise RecordsError(
-            f"{directory} is not a study's folder, so --fresh leaves it alone: give another "
-            "--output"
+            f"{directory} holds no records of a study ({FILE_NAME}), so --fresh leaves it alone: "
+            "give another --output"
         )
+    in_the_way = [name for name in there if name in WRITTEN]
+    if in_the_way:
+        raise RecordsError(
+            f"{directory} holds {', '.join(in_the_way)} but no records of a study ({FILE_NAME}): "
+            "give another --output, so that nothing is overwritten"
+        )
+
+
+def _sweep(directory: Path) -> None:
+    """Remove half-written files that a killed process left; whoever holds the folder may."""
+    for name in WRITTEN:
+        for left in directory.glob(f".{name}.*"):
+            left.unlink(missing_ok=True)
+    for left in (directory / "sources").glob(".*"):
+        left.unlink(missing_ok=True)
 
 
 def _unused(directory: Path) -> Path:
@@ -74,13 +115,19 @@ def write_whole(path: Path, content: str | bytes) -> Path:
         temporary.write_bytes(data)
         temporary.replace(path)
     except OSError as error:
-        raise RecordsError(
-            f"{path} cannot be written ({error.strerror}): make room on the disk, or give another "
-            "--output"
-        ) from error
+        raise unwritable(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def unwritable(path: Path, error: Exception) -> RecordsError:
+    """What to tell of a file in a study's folder that cannot be written."""
+    reason = getattr(error, "strerror", None) or error
+    return RecordsError(
+        f"{path} cannot be written ({reason}): make room on the disk and give the same command "
+        "again (what was trained is kept), or give another --output"
+    )
 
 
 def resolved_toml(study: Study, provenance: dict[str, str]) -> str:

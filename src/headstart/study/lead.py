@@ -1,13 +1,16 @@
 """Leading: hand out sources and trials, write down what comes back, tell how it goes."""
 
 import time
+from collections import deque
 from collections.abc import Sequence
 
-from headstart.errors import NetworkError
+from headstart.errors import NetworkError, RecordsError
 from headstart.networks.sources import check_source
+from headstart.study.jobs import Ended, Failure, Halt, Job
+from headstart.study.pace import Pace, pictures_trained_on
 from headstart.study.progress import Listener, Progress
-from headstart.study.records import Records, SourceOutcome, TrialKey, TrialOutcome
-from headstart.study.runner import Failure, Job, Result, Runner
+from headstart.study.records import Records, SourceOutcome, State, TrialKey, TrialOutcome
+from headstart.study.runner import Runner
 from headstart.study.workplace import Workplace, source_file
 
 
@@ -32,37 +35,40 @@ class Lead:
     ) -> None:
         self._workplace = workplace
         self._records = records
-        self._keys = keys
         self._runner = runner
         self._listener = listener
+        self._pace = Pace(pictures_trained_on(workplace))
+        self._ready: deque[Job] = deque()
+        self._blocked: dict[int, list[Job]] = {}
         self._in_hand: dict[Job, float] = {}
-        self._sources = self._sources_at_hand()
-        self._started = time.monotonic()
-        self._spent: list[float] = []
+        states = records.states()
+        self._states: dict[TrialKey, State] = {key: states[key] for key in keys}
 
     def go(self) -> None:
-        """Do all that is waiting."""
-        states = self._records.states()
-        waiting = [self._job(key) for key in self._keys if states[key] == "waiting"]
-        needed = dict.fromkeys(job.seed for job in waiting if job.needs_source)
-        ready = [Job(seed) for seed in needed if seed not in self._sources]
-        # Sources first: trials that need none fill the gaps at the end.
-        ready += [job for job in waiting if not job.needs_source or job.seed in self._sources]
-        blocked = [job for job in waiting if job not in ready]
-        self._tell("")
-        while ready or self._in_hand:
-            while ready and len(self._in_hand) < self._runner.slots:
-                self._start(ready.pop(0))
-            for job, result in self._runner.finished():
-                self._spent.append(time.monotonic() - self._in_hand.pop(job))
-                self._finish(job, result)
-                if job.trial is None:
-                    freed = [other for other in blocked if other.seed == job.seed]
-                    blocked = [other for other in blocked if other.seed != job.seed]
-                    if isinstance(result, Failure):
-                        self._fail_all(freed, result)
-                    else:
-                        ready = freed + ready
+        """Do all that is waiting.
+
+        Raises:
+            RecordsError: If the study's folder cannot be written any more; what was written stays.
+        """
+        self._line_up()
+        self._tell()
+        while self._ready or self._in_hand:
+            while self._ready and len(self._in_hand) < self._runner.slots:
+                self._start(self._ready.popleft())
+            for job, ended in self._runner.finished():
+                del self._in_hand[job]
+                self._take(job, ended)
+
+    def _line_up(self) -> None:
+        """Sources first: trials that need none fill the gaps at the end."""
+        at_hand = self._sources_at_hand()
+        for key in (key for key, state in self._states.items() if state == "waiting"):
+            job = self._job(key)
+            if job.needs_source and job.seed not in at_hand:
+                self._blocked.setdefault(job.seed, []).append(job)
+            else:
+                self._ready.append(job)
+        self._ready.extendleft(Job(seed) for seed in reversed(self._blocked))
 
     def _job(self, key: TrialKey) -> Job:
         study = self._workplace.study
@@ -85,61 +91,59 @@ class Lead:
         self._in_hand[job] = time.monotonic()
         if job.trial is not None:
             self._records.start(job.trial)
+            self._states[job.trial] = "running"
         self._runner.submit(job)
-        self._tell("")
+        self._tell()
 
-    def _finish(self, job: Job, result: Result) -> None:
+    def _take(self, job: Job, ended: Ended) -> None:
+        """Write down what came of a job."""
+        result = ended.result
+        if isinstance(result, Halt):
+            raise RecordsError(*result.problems)
+        if isinstance(result, Failure):
+            self._fail(job, result.reason)
+            return
+        self._pace.note(job, ended.seconds)
         if isinstance(result, SourceOutcome):
             self._records.add_source(job.seed, result)
-            self._sources.add(job.seed)
-            self._tell(
-                f"source, seed {job.seed}: validation accuracy {result.val_accuracy:.4f}, "
-                f"{result.fit_seconds:.1f} s"
-            )
-        elif isinstance(result, TrialOutcome):
-            assert job.trial is not None
-            self._records.complete(job.trial, result)
-            self._tell(
-                f"{describe(job)}: validation accuracy {result.val_accuracy:.4f}, "
-                f"{result.fit_seconds:.1f} s"
-            )
+            self._ready.extendleft(reversed(self._blocked.pop(job.seed)))
         elif job.trial is not None:
-            self._records.fail(job.trial, result.reason)
-            self._tell(f"{describe(job)} failed: {result.reason}")
+            self._records.complete(job.trial, result)
+            self._states[job.trial] = "complete"
+        self._tell(_outcome_words(job, result))
+
+    def _fail(self, job: Job, reason: str) -> None:
+        """Write down a failure; that of a source is one of each trial that needs it."""
+        if job.trial is not None:
+            trials, why = [job.trial], reason
         else:
-            self._tell(f"{describe(job)} failed: {result.reason}")
+            freed = self._blocked.pop(job.seed)
+            trials = [other.trial for other in freed if other.trial is not None]
+            why = f"the source of seed {job.seed} failed: {reason}"
+        for key in trials:
+            self._records.fail(key, why)
+            self._states[key] = "failed"
+        self._tell(f"{job} failed: {reason}", bad=True)
 
-    def _fail_all(self, jobs: Sequence[Job], failure: Failure) -> None:
-        for job in jobs:
-            assert job.trial is not None
-            self._records.fail(job.trial, f"the source of seed {job.seed} failed: {failure.reason}")
-        self._tell(f"{len(jobs)} trials failed for want of their source")
-
-    def _tell(self, said: str) -> None:
-        states = self._records.states()
-        asked = [states[key] for key in self._keys]
-        to_do = sum(state in ("waiting", "running") for state in asked)
-        seconds_left = None
-        if self._spent:
-            missing = {key.seed for key in self._keys} - self._sources
-            to_do += len(missing) if self._workplace.study.source is not None else 0
-            pace = sum(self._spent) / len(self._spent) / self._runner.slots
-            seconds_left = pace * to_do
+    def _tell(self, said: str = "", *, bad: bool = False) -> None:
+        states = list(self._states.values())
+        now = time.monotonic()
+        waiting = [*self._ready, *(job for jobs in self._blocked.values() for job in jobs)]
+        spent = {job: now - taken for job, taken in self._in_hand.items()}
         self._listener(
             Progress(
-                total=len(asked),
-                complete=asked.count("complete"),
-                failed=asked.count("failed"),
-                running=tuple(describe(job) for job in self._in_hand),
+                doing="training",
+                total=len(states),
+                complete=states.count("complete"),
+                failed=states.count("failed"),
+                running=tuple(map(str, self._in_hand)),
                 said=said,
-                seconds_left=seconds_left,
+                bad=bad,
+                seconds_left=self._pace.seconds_left(waiting, spent, self._runner.slots),
             )
         )
 
 
-def describe(job: Job) -> str:
-    """A job in words."""
-    if job.trial is None:
-        return f"source, seed {job.seed}"
-    labels = "all labels" if job.trial.labels == "all" else f"{job.trial.labels} labels"
-    return f"{job.trial.strategy}, seed {job.seed}, {labels}"
+def _outcome_words(job: Job, outcome: SourceOutcome | TrialOutcome) -> str:
+    reached = "" if outcome.val_accuracy is None else f"{outcome.val_accuracy:.4f}, "
+    return f"{job}: validation accuracy {reached}{outcome.fit_seconds:.1f} s"

@@ -3,30 +3,30 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from headstart.study.records import TrialKey
-
 
 @dataclass(frozen=True)
 class Progress:
     """Where a study stands.
 
     Attributes:
-        total: Trials asked for.
+        doing: What goes on now, in words: reading, checking, training, scoring.
+        total: Trials asked for; 0 while that is not known yet.
         complete: Trials with a result, earlier calls included.
         failed: Trials that ended without one.
         running: What is in hand, in words.
         said: What just happened, in words; empty when nothing is worth a line.
+        bad: Whether what just happened is a failure.
         seconds_left: An estimate, or None while there is nothing to estimate from.
-        trial: The trial that just ended, if one did.
     """
 
-    total: int
-    complete: int
-    failed: int
-    running: tuple[str, ...]
+    doing: str
+    total: int = 0
+    complete: int = 0
+    failed: int = 0
+    running: tuple[str, ...] = ()
     said: str = ""
+    bad: bool = False
     seconds_left: float | None = None
-    trial: TrialKey | None = None
 
 
 Listener = Callable[[Progress], None]

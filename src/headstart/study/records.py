@@ -9,7 +9,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -18,56 +18,12 @@ from numpy.typing import NDArray
 
 from headstart.data.tasks import Budget
 from headstart.errors import RecordsError
+from headstart.statistics.ledger import Entry, next_entry
+from headstart.study.database import FILE_NAME, damaged, explained, open_database
+from headstart.study.identity import identify
 from headstart.training.fit import Epoch
 
-SCHEMA_VERSION = 1
-FILE_NAME = "study.sqlite"
-
 State = Literal["waiting", "running", "complete", "failed"]
-
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-CREATE TABLE trials (
-    id TEXT PRIMARY KEY,
-    strategy TEXT NOT NULL,
-    seed INTEGER NOT NULL,
-    labels TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('waiting', 'running', 'complete', 'failed')),
-    configuration TEXT NOT NULL,
-    started REAL, finished REAL,
-    val_accuracy REAL, val_loss REAL, test_accuracy REAL, test_log_loss REAL,
-    trainable_parameters INTEGER, total_parameters INTEGER,
-    fit_seconds REAL, epochs INTEGER, steps INTEGER,
-    weights_hash TEXT, device TEXT, error TEXT,
-    UNIQUE (strategy, seed, labels)
-) STRICT;
-CREATE TABLE curves (
-    trial TEXT NOT NULL REFERENCES trials (id), phase TEXT NOT NULL, epoch INTEGER NOT NULL,
-    train_loss REAL NOT NULL, val_loss REAL, val_accuracy REAL NOT NULL, seconds REAL NOT NULL,
-    PRIMARY KEY (trial, epoch)
-) STRICT;
-CREATE TABLE predictions (
-    trial TEXT NOT NULL REFERENCES trials (id), split TEXT NOT NULL,
-    pictures INTEGER NOT NULL, classes INTEGER NOT NULL, probabilities BLOB NOT NULL,
-    PRIMARY KEY (trial, split)
-) STRICT;
-CREATE TABLE sources (
-    seed INTEGER PRIMARY KEY, file TEXT NOT NULL, weights_hash TEXT NOT NULL,
-    val_accuracy REAL, val_loss REAL, epochs INTEGER NOT NULL, steps INTEGER NOT NULL,
-    fit_seconds REAL NOT NULL, curve TEXT NOT NULL
-) STRICT;
-CREATE TABLE test_labels (
-    number INTEGER PRIMARY KEY CHECK (number = 0), labels BLOB NOT NULL, hash TEXT NOT NULL
-) STRICT;
-CREATE TABLE test_reads (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, purpose TEXT NOT NULL,
-    pictures INTEGER NOT NULL
-) STRICT;
-CREATE TABLE pictures (
-    kind TEXT NOT NULL, number INTEGER NOT NULL, row INTEGER NOT NULL, png BLOB NOT NULL,
-    class_name TEXT NOT NULL, PRIMARY KEY (kind, number)
-) STRICT;
-"""
 
 
 @dataclass(frozen=True)
@@ -139,36 +95,12 @@ class Records:
             RecordsError: If there are no records, they are damaged, or of another version.
         """
         path = directory / FILE_NAME
-        fresh = not path.exists()
-        if fresh and not create:
+        if not create and not (path.exists() and path.stat().st_size):
             raise RecordsError(
                 f"{directory} holds no records ({FILE_NAME}): name the folder of a study that was "
                 "compared before"
             )
-        with _explained(path):
-            connection = sqlite3.connect(path, timeout=30, isolation_level=None)
-            connection.row_factory = sqlite3.Row
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("PRAGMA foreign_keys = ON")
-            has_tables = connection.execute(
-                "SELECT count(*) FROM sqlite_master WHERE name = 'meta'"
-            ).fetchone()[0]
-            if not has_tables:
-                connection.executescript(
-                    f"BEGIN; {_SCHEMA} INSERT INTO meta VALUES ('schema', '{SCHEMA_VERSION}');"
-                    "COMMIT;"
-                )
-        records = cls(connection, path)
-        found = records.meta("schema")
-        if found != str(SCHEMA_VERSION):
-            connection.close()
-            raise RecordsError(
-                f"{path} was written by another version of headstart (records {found}, this one "
-                f"reads {SCHEMA_VERSION}): use that version, or --fresh to begin anew and keep the "
-                "old folder"
-            )
-        return records
+        return cls(open_database(path), path)
 
     def close(self) -> None:
         """Close the file."""
@@ -176,7 +108,7 @@ class Records:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with _explained(self.path):
+        with explained(self.path):
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -187,9 +119,21 @@ class Records:
 
     def meta(self, key: str) -> str | None:
         """A value written down about the whole study."""
-        with _explained(self.path):
+        with explained(self.path):
             row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else str(row[0])
+
+    def described(self, key: str) -> dict[str, Any]:
+        """A mapping written down about the whole study; empty where there is none.
+
+        Raises:
+            RecordsError: If it is damaged.
+        """
+        return self._decoded(self.meta(key) or "{}")
+
+    def describe(self, key: str, value: Mapping[str, Any]) -> None:
+        """Write down a mapping about the whole study."""
+        self.set_meta(key, json.dumps(value))
 
     def set_meta(self, key: str, value: str) -> None:
         """Write down a value about the whole study."""
@@ -202,8 +146,6 @@ class Records:
         Args:
             trials: Each trial's full configuration.
         """
-        from headstart.study.identity import identify
-
         with self._transaction():
             self._db.execute("UPDATE trials SET state = 'waiting' WHERE state = 'running'")
             for key, configuration in trials.items():
@@ -224,7 +166,7 @@ class Records:
     def configurations(self) -> dict[TrialKey, dict[str, Any]]:
         """Every trial's configuration."""
         rows = self._select("SELECT strategy, seed, labels, configuration FROM trials")
-        return {_key(row): json.loads(row["configuration"]) for row in rows}
+        return {_key(row): self._decoded(row["configuration"]) for row in rows}
 
     def start(self, key: TrialKey) -> None:
         """Write down that a trial is running."""
@@ -292,8 +234,11 @@ class Records:
         if not rows:
             raise RecordsError(f"{self.path}: no {split} predictions of {key}")
         row = rows[0]
+        shape = row["pictures"], row["classes"]
+        if len(row["probabilities"]) != 4 * shape[0] * shape[1]:
+            raise damaged(self.path, f"the {split} predictions of {key} are not of shape {shape}")
         flat = np.frombuffer(row["probabilities"], dtype="<f4").astype(np.float32)
-        return flat.reshape(row["pictures"], row["classes"])
+        return flat.reshape(shape)
 
     def trials(self) -> list[dict[str, Any]]:
         """Every trial with its metrics, in the order planned."""
@@ -327,17 +272,28 @@ class Records:
         rows = self._select("SELECT * FROM sources ORDER BY seed")
         return {row["seed"]: dict(row) for row in rows}
 
-    def note_test_read(self, purpose: str, pictures: int) -> None:
-        """Write down that the test labels are about to be read."""
+    def note_test_read(self, split: str, reader: str, purpose: str) -> None:
+        """Write down that the test labels are about to be read, as the next link of the ledger.
+
+        Raises:
+            RecordsError: If the ledger was tampered with.
+        """
+        entry = next_entry(
+            self.test_reads(),
+            when=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            split=split,
+            reader=reader,
+            purpose=purpose,
+        )
         with self._transaction():
             self._db.execute(
-                "INSERT INTO test_reads (time, purpose, pictures) VALUES (?, ?, ?)",
-                (time.time(), purpose, pictures),
+                "INSERT INTO test_reads VALUES (?, ?, ?, ?, ?, ?, ?, ?)", astuple(entry)
             )
 
-    def test_reads(self) -> list[dict[str, Any]]:
-        """Every reading of the test labels: time, purpose, pictures."""
-        return [dict(row) for row in self._select("SELECT * FROM test_reads ORDER BY number")]
+    def test_reads(self) -> list[Entry]:
+        """Every reading of the test labels, in order."""
+        rows = self._select("SELECT * FROM test_reads ORDER BY number")
+        return [Entry(**dict(row)) for row in rows]
 
     def keep_test_labels(self, labels: NDArray[np.int64], content_hash: str) -> None:
         """Keep the test labels that were read, so that a report can be drawn without the data."""
@@ -372,8 +328,15 @@ class Records:
         return [(row["row"], row["png"], row["class_name"]) for row in rows]
 
     def _select(self, query: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
-        with _explained(self.path):
+        with explained(self.path):
             return self._db.execute(query, values).fetchall()
+
+    def _decoded(self, text: str) -> dict[str, Any]:
+        try:
+            value: dict[str, Any] = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise damaged(self.path, str(error)) from error
+        return value
 
     def _update(self, key: TrialKey, **values: Any) -> None:
         with self._transaction():
@@ -399,20 +362,3 @@ class Records:
 def _key(row: sqlite3.Row) -> TrialKey:
     labels: Budget = "all" if row["labels"] == "all" else int(row["labels"])
     return TrialKey(row["strategy"], row["seed"], labels)
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Turn what SQLite says into what a user can do about it."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        raise RecordsError(
-            f"{path} cannot be used ({error}): check that the disk is not full, that the folder "
-            "can be written, and that no other process holds it"
-        ) from error
-    except sqlite3.DatabaseError as error:
-        raise RecordsError(
-            f"{path} is damaged ({error}): restore it, or use --fresh to begin anew and keep the "
-            "old folder"
-        ) from error

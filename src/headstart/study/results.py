@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from headstart.data.tasks import Budget
 from headstart.errors import RecordsError
+from headstart.statistics.ledger import Entry
 from headstart.study.records import Records, TrialKey
+from headstart.study.scoring import counted_reads
 from headstart.study.spec import Study, load_study
 
 if TYPE_CHECKING:
@@ -42,6 +44,37 @@ class Answers:
     probabilities: NDArray[np.float32]
     correct: NDArray[np.bool_]
 
+    def at(self, seeds: Sequence[int]) -> Self:
+        """The answers of some of the seeds, in the order given."""
+        places = [self.seeds.index(seed) for seed in seeds]
+        return replace(
+            self,
+            seeds=tuple(seeds),
+            probabilities=self.probabilities[places],
+            correct=self.correct[places],
+        )
+
+    @property
+    def normalised(self) -> NDArray[np.float64]:
+        """The probabilities as float64 with rows that sum to one beyond float32's rounding."""
+        exact = self.probabilities.astype(np.float64)
+        return np.asarray(exact / exact.sum(axis=2, keepdims=True))
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """One strategy beside another at one label budget, over the seeds that both have.
+
+    Attributes:
+        a: The answers of one, its rows the shared seeds.
+        b: The answers of the other (as a rule the baseline), the same rows.
+        missing: How many seeds only one of them has.
+    """
+
+    a: Answers
+    b: Answers
+    missing: int
+
 
 @dataclass(frozen=True)
 class StudyRecords:
@@ -54,7 +87,8 @@ class StudyRecords:
         curves: One mapping an epoch.
         sources: By seed, one mapping a source trained here.
         test_labels: Shape (pictures,), None while nothing was scored.
-        test_reads: One mapping a reading of the test labels.
+        test_reads: Every reading of the test labels, a chain that shows tampering.
+        design: The looks that were declared, as plain data; None where none were.
         answers: By strategy and budget, those with at least one scored trial.
         class_names: The task's classes.
         examples: (row, PNG, class name) of training pictures.
@@ -69,7 +103,8 @@ class StudyRecords:
     curves: list[dict[str, Any]]
     sources: dict[int, dict[str, Any]]
     test_labels: NDArray[np.int64] | None
-    test_reads: list[dict[str, Any]]
+    test_reads: list[Entry]
+    design: dict[str, Any] | None
     answers: dict[tuple[str, Budget], Answers]
     class_names: tuple[str, ...]
     examples: list[tuple[int, bytes, str]]
@@ -95,7 +130,7 @@ class StudyRecords:
                 for seed in settings.seeds
                 for labels in settings.labels
             }
-            described = json.loads(records.meta("task") or "{}")
+            described = records.described("task")
             if not described:
                 raise RecordsError(f"{directory} holds no finished comparison: compare first")
             trials = [row for row in records.trials() if _key(row) in asked]
@@ -108,15 +143,44 @@ class StudyRecords:
                 sources=records.sources(),
                 test_labels=labels,
                 test_reads=records.test_reads(),
+                design=json.loads(records.meta("design") or "null"),
                 answers=_answers(records, study, trials, labels),
                 class_names=tuple(described["class_names"]),
                 examples=records.pictures("example"),
                 mistakes=records.pictures("mistake"),
                 class_counts=[tuple(row) for row in described["class_counts"]],
-                provenance=json.loads(records.meta("provenance") or "{}"),
+                provenance=records.described("provenance"),
             )
         finally:
             records.close()
+
+    def pair(self, a: str, b: str, labels: Budget) -> Pairing | None:
+        """The answers of two strategies over the seeds that both have, or None without any."""
+        one, other = self.answers.get((a, labels)), self.answers.get((b, labels))
+        if one is None or other is None:
+            return None
+        shared = sorted(set(one.seeds) & set(other.seeds))
+        if not shared:
+            return None
+        missing = len(set(one.seeds) ^ set(other.seeds))
+        return Pairing(one.at(shared), other.at(shared), missing)
+
+    def pairings(self) -> list[tuple[Budget, Pairing]]:
+        """Every strategy beside the baseline at every label budget."""
+        settings = self.study.study
+        found = []
+        for labels in settings.labels:
+            for name in self.study.strategy:
+                if name != settings.baseline:
+                    pairing = self.pair(name, settings.baseline, labels)
+                    if pairing is not None:
+                        found.append((labels, pairing))
+        return found
+
+    @property
+    def counted_reads(self) -> int:
+        """How many readings of the test labels count against the budget."""
+        return counted_reads(self.test_reads)
 
     @cached_property
     def trials(self) -> "pd.DataFrame":

@@ -1,50 +1,24 @@
 """The runner: does a study's jobs, in this process or in several, and tells what happens.
 
-A job is one source or one trial. Whoever leads hands out at most as many jobs as there are
-workers, so that what is recorded as running is what is in hand.
+Whoever leads hands out at most as many jobs as there are slots, so that what is recorded as running
+is what is in hand.
 """
 
-import multiprocessing
-import os
 import signal
-import threading
-import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+import warnings
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import Protocol, cast
 
-from headstart.errors import HeadstartError
-from headstart.study.records import SourceOutcome, TrialKey, TrialOutcome
+from headstart.study.jobs import Ended, Failure, Job, perform
+from headstart.study.worker import READY, Warned, start_worker
 from headstart.study.workplace import Workplace
 
-_PATIENCE_SECONDS = 0.5  # how often waiting looks up, so that Ctrl-C is noticed
-
-
-@dataclass(frozen=True)
-class Job:
-    """One source (`trial` is None) or one trial.
-
-    Attributes:
-        seed: The seed whose source to train, or the trial's.
-        trial: The trial.
-        needs_source: Whether the seed's source must be there first.
-    """
-
-    seed: int
-    trial: TrialKey | None = None
-    needs_source: bool = False
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a job ended without a result."""
-
-    reason: str
-
-
-Result = SourceOutcome | TrialOutcome | Failure
+_PATIENCE_SECONDS = 0.5  # how often waiting looks up, so that Ctrl-C is noticed everywhere
+_FALSE_STARTS = 3  # so many workers in a row that never got ready, and no other is tried
 
 
 class Runner(Protocol):
@@ -57,23 +31,11 @@ class Runner(Protocol):
     def submit(self, job: Job) -> None:
         """Take a job in hand."""
 
-    def finished(self) -> Iterator[tuple[Job, Result]]:
+    def finished(self) -> Iterator[tuple[Job, Ended]]:
         """Wait until at least one job has ended; give all that have."""
 
     def close(self) -> None:
         """Let go of everything, unfinished jobs too."""
-
-
-def perform(workplace: Workplace, job: Job) -> Result:
-    """Do one job; a mistake of its own is a result, too."""
-    try:
-        if job.trial is None:
-            return workplace.train_source(job.seed)
-        return workplace.fit_trial(job.trial)
-    except HeadstartError as error:
-        return Failure(str(error))
-    except (RuntimeError, ValueError, MemoryError, OSError) as error:
-        return Failure(f"{type(error).__name__}: {error}")
 
 
 class InlineRunner:
@@ -89,7 +51,7 @@ class InlineRunner:
         """Take a job in hand; it is done when asked for."""
         self._job = job
 
-    def finished(self) -> Iterator[tuple[Job, Result]]:
+    def finished(self) -> Iterator[tuple[Job, Ended]]:
         """Do the job in hand."""
         if self._job is not None:
             job, self._job = self._job, None
@@ -99,75 +61,129 @@ class InlineRunner:
         """Nothing to let go of."""
 
 
+@dataclass(eq=False)
+class _Worker:
+    """A worker process, and the job that it has in hand."""
+
+    process: SpawnProcess
+    connection: Connection
+    job: Job | None = None
+    ready: bool = False
+
+    def stop(self) -> None:
+        """See to it that the process ends; it does by itself when its pipe is closed."""
+        self.connection.close()
+        self.process.join(5)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+
+
 class ProcessRunner:
-    """Does jobs in worker processes, each with a workplace of its own."""
+    """Does jobs in worker processes, each with a workplace of its own and one job at a time.
+
+    A worker that dies takes only its own job with it; the next job starts a new one. When several
+    in a row die before they are ready, no more are started, and what is left fails with the reason.
+    """
 
     def __init__(self, workplace: Workplace, workers: int) -> None:
         self.slots = workers
         self._workplace = workplace
-        self._pool = self._new_pool()
-        self._in_hand: dict[Future[Result], Job] = {}
-
-    def _new_pool(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(
-            self.slots,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_open_workplace,
-            initargs=(self._workplace, os.getpid()),
-        )
+        self._workers: list[_Worker] = []
+        self._ended: list[tuple[Job, Ended]] = []
+        self._false_starts = 0
+        self._why_not = Failure("")
 
     def submit(self, job: Job) -> None:
-        """Hand a job to a worker."""
-        self._in_hand[self._pool.submit(_perform_here, job)] = job
+        """Hand a job to a worker, a new one where none is idle."""
+        if self._false_starts >= _FALSE_STARTS:
+            self._ended.append((job, Ended(self._why_not, 0.0)))
+            return
+        worker = self._idle() or self._new()
+        worker.job = job
+        with suppress(BrokenPipeError, ConnectionResetError):  # its end is told by `finished`
+            worker.connection.send(job)
 
-    def finished(self) -> Iterator[tuple[Job, Result]]:
-        """Wait for jobs; a worker that died makes the jobs in hand failures."""
-        done: Iterable[Future[Result]] = ()
-        while self._in_hand and not done:
-            done, _ = wait(self._in_hand, _PATIENCE_SECONDS, return_when=FIRST_COMPLETED)
-        broken = False
-        for future in done:
-            job = self._in_hand.pop(future)
-            try:
-                yield job, future.result()
-            except BrokenProcessPool:
-                broken = True
-                yield job, _DIED
-        if broken:
-            lost, self._in_hand = list(self._in_hand.values()), {}
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            self._pool = self._new_pool()
-            yield from ((job, _DIED) for job in lost)
+    def _idle(self) -> _Worker | None:
+        """A worker with nothing to do; those that died meanwhile are let go."""
+        for worker in [worker for worker in self._workers if worker.job is None]:
+            if worker.process.is_alive():
+                return worker
+            self._workers.remove(worker)
+            worker.stop()
+        return None
+
+    def _new(self) -> _Worker:
+        worker = _Worker(*start_worker())
+        self._workers.append(worker)
+        with suppress(BrokenPipeError, ConnectionResetError):
+            worker.connection.send(self._workplace)
+        return worker
+
+    def finished(self) -> Iterator[tuple[Job, Ended]]:
+        """Wait for jobs; a worker that died makes its job a failure."""
+        while not self._ended:
+            busy = {w.connection: w for w in self._workers if w.job is not None}
+            if not busy:
+                return
+            for connection in wait(list(busy), _PATIENCE_SECONDS):
+                self._hear(busy[cast(Connection, connection)])
+        ended, self._ended = self._ended, []
+        yield from ended
+
+    def _hear(self, worker: _Worker) -> None:
+        """Take in one message of a worker, or that it is gone."""
+        try:
+            message = worker.connection.recv()
+        except (EOFError, OSError):
+            message = _obituary(worker.process)
+        if message == READY:
+            worker.ready, self._false_starts = True, 0
+        elif isinstance(message, Warned):
+            warnings.warn(message.text, stacklevel=2)
+        elif isinstance(message, Ended):
+            self._end_job(worker, message)
+        else:
+            self._bury(worker, message)
+
+    def _bury(self, worker: _Worker, why: Failure) -> None:
+        """Give up a worker that died, or that could not start.
+
+        A job whose worker never got ready was not begun: another worker may have it.
+        """
+        self._workers.remove(worker)
+        worker.stop()
+        assert worker.job is not None
+        if worker.ready:
+            self._end_job(worker, Ended(why, 0.0))
+        else:
+            self._false_starts, self._why_not = self._false_starts + 1, why
+            self.submit(worker.job)
+
+    def _end_job(self, worker: _Worker, ended: Ended) -> None:
+        assert worker.job is not None
+        self._ended.append((worker.job, ended))
+        worker.job = None
 
     def close(self) -> None:
         """Stop the workers, whatever they are doing."""
-        workers = list((self._pool._processes or {}).values())
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        for worker in workers:
-            worker.terminate()
-        for worker in workers:
-            worker.join(5)
+        for worker in self._workers:
+            worker.process.terminate()
+        for worker in self._workers:
+            worker.stop()
+        self._workers = []
 
 
-_DIED = Failure("its process died; the machine may be short of memory (try --jobs 1)")
-
-_here: Workplace | None = None
-
-
-def _open_workplace(workplace: Workplace, leader: int) -> None:
-    """Make ready in a worker; it leaves Ctrl-C to the leader and does not outlive it."""
-    global _here
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_leave_with, args=(leader,), daemon=True).start()
-    _here = workplace
-
-
-def _leave_with(leader: int) -> None:
-    while os.getppid() == leader:
-        time.sleep(1)
-    os._exit(1)
-
-
-def _perform_here(job: Job) -> Result:
-    assert _here is not None
-    return perform(_here, job)
+def _obituary(process: SpawnProcess) -> Failure:
+    """Why a worker is gone."""
+    process.join(5)
+    code = process.exitcode
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name
+        hint = (
+            "; the machine may be short of memory: try --retry-failed --jobs 1"
+            if name == "SIGKILL"
+            else ""
+        )
+        return Failure(f"its process was killed by {name}{hint}")
+    return Failure(f"its process ended by itself (exit code {code})")

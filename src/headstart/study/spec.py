@@ -75,6 +75,10 @@ class StudySettings(Settings):
         label_order: ``"shuffled"``: each seed draws its own labels; ``"stored"``: the first ones.
         baseline: The strategy that the others are compared with.
         margin: Differences in accuracy within ± this share do not matter (0.005: half a point).
+        alpha: The chance of a false claim that is put up with; intervals have 1 − alpha.
+        test_read_budget: Readings of the test split that cost nothing; from the next one on,
+            intervals are widened for all of them.
+        test_read_limit: After so many readings the door stays shut until a fresh split is named.
         device: Where the trials are trained.
         threads: CPU threads a trial; part of what makes results repeatable to the bit.
     """
@@ -84,6 +88,9 @@ class StudySettings(Settings):
     label_order: Literal["shuffled", "stored"] = "shuffled"
     baseline: str = "scratch"
     margin: Annotated[float, Field(ge=0, lt=1)] = 0.005
+    alpha: Annotated[float, Field(gt=0, le=0.25)] = 0.05
+    test_read_budget: Count = 1
+    test_read_limit: Count = 20
     device: DeviceName = "cpu"
     threads: Count = 1
 

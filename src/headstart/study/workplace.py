@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 
 from headstart.data.image_set import ImageSet
 from headstart.data.scaling import Scaling, fit_scaling
@@ -21,6 +22,7 @@ from headstart.networks.groups import Network, count_parameters, weights_hash
 from headstart.networks.sources import SourceDescription, read_scaling, save_source, start_from
 from headstart.strategies import Plan
 from headstart.strategies.scratch import Scratch
+from headstart.study.folder import unwritable
 from headstart.study.records import SourceOutcome, TrialKey, TrialOutcome
 from headstart.study.spec import Study
 from headstart.training.batches import Batches
@@ -34,6 +36,9 @@ ImageLoader = Callable[[], ImageSet]
 def source_file(seed: int) -> str:
     """Where, below the study's folder, the source of a seed lies."""
     return f"sources/seed-{seed}.safetensors"
+
+
+_SENT = ("study", "load", "directory", "_splits", "_scalings")
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,10 @@ class Workplace:
     directory: Path
     _splits: dict[int, Split] = field(default_factory=dict)
     _scalings: dict[int, Scaling] = field(default_factory=dict)
+
+    def __getstate__(self) -> dict[str, object]:
+        """What goes to a worker process: how to get the pictures, not the pictures themselves."""
+        return {name: value for name, value in vars(self).items() if name in _SENT}
 
     @cached_property
     def images(self) -> ImageSet:
@@ -134,7 +143,7 @@ class Workplace:
             scaling=self.study.data.scaling,
             origin=f"trained on {self.images.name}, seed {seed}",
         )
-        save_source(network, self.scaling(seed), description, self.directory / source_file(seed))
+        self._save_source(network, seed, description)
         return SourceOutcome(
             file=source_file(seed),
             weights_hash=description.weights_hash,
@@ -145,6 +154,18 @@ class Workplace:
             fit_seconds=result.seconds,
             curve=result.epochs,
         )
+
+    def _save_source(self, network: Network, seed: int, description: SourceDescription) -> None:
+        """Save a source below the study's folder.
+
+        Raises:
+            RecordsError: If it cannot be written, which is no fault of this one source.
+        """
+        file = self.directory / source_file(seed)
+        try:
+            save_source(network, self.scaling(seed), description, file)
+        except (OSError, SafetensorError) as error:
+            raise unwritable(file, error) from error
 
     def fit_trial(self, key: TrialKey) -> TrialOutcome:
         """Train one trial and predict; nothing here knows a test label."""

@@ -1,0 +1,104 @@
+"""Going on until it is decided: looks that were declared before the first seed.
+
+Plain peeking is not offered: whoever looks after every seed and stops when it pleases makes false
+claims in a quarter of all studies of two equal strategies. Here the most seeds and the looks are
+written down first, every look has a level of its own, and a study stops when each of its
+comparisons is decided, or can no longer be.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from headstart.errors import RecordsError
+from headstart.statistics.sequential import Design, declare, follow
+from headstart.statistics.sequential import Path as LooksPath
+from headstart.study.identity import differences
+from headstart.study.records import Records
+from headstart.study.results import Pairing, StudyRecords
+from headstart.study.scoring import DECLARED
+from headstart.study.spec import Study, with_settings
+
+_MOST_LOOKS = 12
+
+Compare = Callable[[Study, str], StudyRecords]
+
+
+def declare_looks(study: Study, max_seeds: int) -> Design:
+    """The design of a study: looks from 6 pairs to `max_seeds`, at most a dozen of them.
+
+    Each comparison gets alpha divided by their number (Bonferroni), so that the chance of any
+    false claim, over all looks and comparisons, is at most the study's alpha.
+
+    Raises:
+        StudyError: If the numbers make no design.
+    """
+    settings = study.study
+    comparisons = max(1, (len(study.strategy) - 1) * len(settings.labels))
+    return declare(
+        max_seeds,
+        every=max(1, -(-(max_seeds - 6) // (_MOST_LOOKS - 1))),
+        alpha=settings.alpha / comparisons,
+        margin=settings.margin,
+    )
+
+
+def until_decided(study: Study, folder: Path, compare: Compare, max_seeds: int) -> StudyRecords:
+    """Add seeds look by look until every comparison is decided, or can no longer be.
+
+    Args:
+        study: What is asked; its seeds are those of the looks.
+        folder: The study's folder.
+        compare: Brings a study with more seeds to its records; told who reads.
+        max_seeds: The most seeds there will be.
+
+    Raises:
+        RecordsError: If the folder's trials were read before in another way: other looks, or
+            without any.
+    """
+    design = declare_looks(study, max_seeds)
+    _declare_in(folder, design)
+    reader = f"{DECLARED}, at most {design.max_seeds} seeds"
+    for look in design.looks:
+        records = compare(with_settings(study, seeds=look), reader)
+        paths = [path_of(records, pairing) for _, pairing in records.pairings()]
+        if all(path.stop is not None for path in paths):
+            break
+    return records
+
+
+def path_of(records: StudyRecords, pairing: Pairing) -> LooksPath:
+    """The looks of one comparison by the design that its study declared."""
+    assert records.design is not None
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in records.design.items()
+    }
+    return follow(Design(**values), pairing.a.correct, pairing.b.correct)
+
+
+def _declare_in(folder: Path, design: Design) -> None:
+    """Write the design down before the first seed, or check that it is the one that stands."""
+    declared = json.loads(json.dumps(asdict(design)))
+    records = Records.open(folder, create=True)
+    try:
+        before = json.loads(records.meta("design") or "null")
+        if before is not None:
+            changed = list(differences(before, declared))
+            if changed:
+                raise RecordsError(
+                    f"{folder} declared other looks before its first seed:",
+                    *(f"  {line}" for line in changed),
+                    "looks cannot be changed afterwards: keep to them, or give another --output",
+                )
+        elif records.test_reads():
+            raise RecordsError(
+                f"the test labels of {folder} were read without declared looks: deciding when to "
+                "stop after having seen them makes false claims. Give another --output, or --fresh"
+            )
+        else:
+            records.set_meta("design", json.dumps(declared))
+    finally:
+        records.close()

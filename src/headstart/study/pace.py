@@ -1,0 +1,86 @@
+"""Pace: how long what is left of a study will take."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from statistics import median
+
+from headstart.data.tasks import Budget
+from headstart.study.jobs import Job
+from headstart.study.workplace import Workplace
+
+Kind = tuple[str | None, Budget]
+"""A strategy and a label budget; no strategy for a source. Jobs of one kind cost the same."""
+
+
+class Pace:
+    """Learns from jobs that have ended how long the others will take.
+
+    A kind of job that has been seen takes its median; the others are judged by how many pictures
+    they train on, at the pace of what was seen.
+
+    Args:
+        pictures: For each kind of job, how many pictures it trains on, epochs counted.
+    """
+
+    def __init__(self, pictures: Mapping[Kind, float]) -> None:
+        self._pictures = pictures
+        self._seen: defaultdict[Kind, list[float]] = defaultdict(list)
+
+    def note(self, job: Job, seconds: float) -> None:
+        """Take in how long a job took."""
+        self._seen[kind(job)].append(seconds)
+
+    def seconds_left(
+        self, waiting: Iterable[Job], in_hand: Mapping[Job, float], slots: int
+    ) -> float | None:
+        """An estimate of the seconds until all is done, or None while nothing was seen.
+
+        Args:
+            waiting: The jobs that are not in hand yet.
+            in_hand: The jobs that are, with the seconds since each was taken.
+            slots: How many are done at a time.
+        """
+        if not self._seen:
+            return None
+        parts = [self._expected(job) for job in waiting]
+        parts += [max(0.0, self._expected(job) - spent) for job, spent in in_hand.items()]
+        return max(sum(parts) / slots, max(parts, default=0.0))
+
+    def _expected(self, job: Job) -> float:
+        seconds = self._seen.get(kind(job))
+        if seconds:
+            return median(seconds)
+        spent = sum(median(times) for times in self._seen.values())
+        trained_on = sum(self._pictures[seen] for seen in self._seen)
+        return spent / trained_on * self._pictures[kind(job)]
+
+
+def kind(job: Job) -> Kind:
+    """The kind of a job."""
+    return (None, "all") if job.trial is None else (job.trial.strategy, job.trial.labels)
+
+
+def pictures_trained_on(workplace: Workplace) -> dict[Kind, float]:
+    """For each kind of job in a study, how many pictures it trains on, epochs counted.
+
+    Early stopping is not foreseen.
+    """
+    study = workplace.study
+    seed = study.study.seeds[0]
+    task = workplace.task(seed)
+    network = workplace.network(task, seed)
+    found: dict[Kind, float] = {}
+    for name in study.strategy:
+        phases = workplace.plan(name, network).phases
+        for labels in study.study.labels:
+            there = len(task.train_rows) if labels == "all" else int(labels)
+            found[name, labels] = sum(
+                phase.batch_size * phase.steps if phase.steps else there * (phase.epochs or 0)
+                for phase in phases
+            )
+    if study.source is not None and study.source.file is None:
+        epochs, steps = study.source.training.duration
+        there = len(workplace.source_task(seed).train_rows)
+        batch = study.source.training.batch_size
+        found[None, "all"] = batch * steps if steps else there * (epochs or 0)
+    return found

@@ -1,0 +1,128 @@
+"""A worker: a process that does one job after another and never outlives its leader.
+
+The two talk over one pipe. The leader sends a workplace, then jobs; the worker answers `READY`,
+then for each job what came of it, and warnings as they arise. When the leader's end of the pipe
+closes, for whatever reason, the worker ends.
+"""
+
+import os
+import queue
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context, resource_tracker
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from headstart.study.jobs import Failure, Job, explain, perform
+
+if TYPE_CHECKING:
+    from headstart.study.workplace import Workplace
+
+READY = "ready"
+
+
+@dataclass(frozen=True)
+class Warned:
+    """A warning that arose in a worker."""
+
+    text: str
+
+
+def start_worker() -> tuple[SpawnProcess, Connection]:
+    """Start a worker; it waits for its workplace.
+
+    Returns:
+        The process, and the leader's end of the pipe.
+    """
+    context = get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=work, args=(theirs,), daemon=True)
+    with _without_interrupts(), _main_set_aside():
+        process.start()
+    theirs.close()
+    return process, ours
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Let a process start that leaves Ctrl-C to its leader, from its first moment on.
+
+    A blocked signal stays blocked in the new process; here it arrives a moment later.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # would be started now, and undo the mask
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _main_set_aside() -> Iterator[None]:
+    """Let a process start without importing the user's script again.
+
+    Python would do so to find what the script defines. A worker needs nothing of it, and a script
+    without an ``if __name__ == "__main__":`` would start its study again in every worker.
+    """
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
+
+
+def work(leader: Connection) -> None:
+    """Be a worker until the leader's end of the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        workplace = _opened(leader)
+    except EOFError:
+        return
+    except Exception as error:  # the leader must learn why, whatever it is
+        _send(leader, Failure(f"a worker process could not start: {explain(error)}"))
+        return
+    jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(leader, jobs), daemon=True).start()
+    _send(leader, READY)
+    while True:
+        _send(leader, perform(workplace, jobs.get()))
+
+
+def _opened(leader: Connection) -> "Workplace":
+    """The workplace, its pictures at hand."""
+
+    def tell(message: Warning | str, *_: Any, **__: Any) -> None:
+        _send(leader, Warned(str(message)))
+
+    warnings.showwarning = tell
+    workplace: Workplace = leader.recv()
+    workplace.images  # noqa: B018  read now, so that the first job takes no longer than others
+    return workplace
+
+
+def _listen(leader: Connection, jobs: "queue.SimpleQueue[Job]") -> None:
+    """Take jobs in; end the process at once when the leader is gone or wants no more."""
+    try:
+        while True:
+            jobs.put(leader.recv())
+    except (EOFError, OSError):
+        os._exit(0)
+
+
+def _send(leader: Connection, message: object) -> None:
+    """Tell the leader something; end at once when it is gone."""
+    try:
+        leader.send(message)
+    except OSError:
+        os._exit(0)
