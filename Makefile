@@ -55,9 +55,13 @@ check: setup  ## formatting, lint, types, and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+.PHONY: bench
+bench: setup  ## what is measured, as ratios: every file of benchmarks/, one after another
+	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+
 .PHONY: docs
 docs: setup  ## the reference of the Python API, into build/docs
-	$(BIN)/pdoc --docformat google --output-directory build/docs headstart
+	$(BIN)/python tools/reference.py build/docs
 
 .PHONY: clean
 clean:  ## remove .venv and all that is made again; studies and models stay
