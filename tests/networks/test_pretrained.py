@@ -19,7 +19,7 @@ from headstart.networks.bodies import Architecture, BodyPlan, build_body, make_b
 from headstart.networks.groups import LayerGroup, Network, weights_hash
 from headstart.networks.heads import HeadSettings, build_head
 from headstart.networks.model_names import recipe_of
-from headstart.networks.pretrained import load_backbone
+from headstart.networks.pretrained import Backbone, load_backbone
 from headstart.networks.timm_models import empty_model
 from headstart.networks.torchvision_guard import import_timm
 from headstart.networks.weights import packages, read_state
@@ -61,6 +61,12 @@ def samples() -> dict[str, Image.Image]:
     """Two photographs that come with scikit-learn: a palace, and a dahlia."""
     names = ("china.jpg", "flower.jpg")
     return {name: Image.fromarray(load_sample_image(name)) for name in names}
+
+
+@pytest.fixture(scope="module")
+def lite() -> Backbone:
+    """Real weights; not to be changed."""
+    return load_backbone(LITE)
 
 
 class TestGroups:
@@ -150,14 +156,13 @@ class TestRealWeights:
         # ImageNet has no dahlia; 985 is "daisy". The larger two see 599, "honeycomb", in it.
         assert named["flower.jpg"] == (985 if number == 0 else 599)
 
-    def test_names_by_order_are_those_that_the_words_say(self) -> None:
-        backbone = load_backbone(LITE)
+    def test_names_by_order_are_those_that_the_words_say(self, lite: Backbone) -> None:
         path = packages()[0].path()
         assert path is not None
         state, number = read_state(path), 0
-        own = {**backbone.network.body.state_dict(),
+        own = {**lite.network.body.state_dict(),
                **{f"classifier.{key.split('.')[-1]}": value
-                  for key, value in backbone.network.head.state_dict().items()}}  # fmt: skip
+                  for key, value in lite.network.head.state_dict().items()}}  # fmt: skip
         stages = [(stage, block) for stage, count in enumerate((1, 2, 2, 3, 3, 4, 1))
                   for block in range(count)]  # fmt: skip
         for name, value in state.items():
@@ -179,19 +184,20 @@ class TestRealWeights:
             number += 1
         assert number == len(own) == 296
 
-    def test_preprocessing_is_timms_own(self, samples: dict[str, Image.Image]) -> None:
-        backbone = load_backbone(LITE)
+    def test_preprocessing_is_timms_own(
+        self, lite: Backbone, samples: dict[str, Image.Image]
+    ) -> None:
         theirs = timm.data.create_transform(
             **timm.data.resolve_data_config(pretrained_cfg=recipe_of(LITE).config)
         )
         for picture in samples.values():
-            ours = self.tensor(backbone.preprocessing, picture)
+            ours = self.tensor(lite.preprocessing, picture)
             assert torch.allclose(ours, theirs(picture)[None], atol=1e-6)
 
-    def test_grayscale_sums_the_colours_and_averages_the_scaling(self) -> None:
-        colour, gray = load_backbone(LITE), load_backbone(LITE, channels=1)
+    def test_grayscale_sums_the_colours_and_averages_the_scaling(self, lite: Backbone) -> None:
+        gray = load_backbone(LITE, channels=1)
         ours = gray.network.body.get_parameter("conv_stem.weight")
-        theirs = colour.network.body.get_parameter("conv_stem.weight")
+        theirs = lite.network.body.get_parameter("conv_stem.weight")
         assert torch.allclose(ours, theirs.sum(1, keepdim=True))
         assert gray.preprocessing.channels == 1
         assert gray.preprocessing.mean == (0.5,)
@@ -202,11 +208,13 @@ class TestRealWeights:
         # here, nothing is lost.
         picture = pictures(96, channels=1)
         with torch.no_grad():
-            both = [colour.network.eval()(picture.expand(-1, 3, -1, -1)),
+            both = [lite.network.eval()(picture.expand(-1, 3, -1, -1)),
                     gray.network.eval()(picture)]  # fmt: skip
         assert torch.allclose(both[0], both[1], atol=1e-3)
 
-    def test_a_copy_of_the_packages_file_is_known_by_its_content(self, tmp_path: Path) -> None:
+    def test_a_copy_of_the_packages_file_is_known_by_its_content(
+        self, lite: Backbone, tmp_path: Path
+    ) -> None:
         path = packages()[0].path()
         assert path is not None
         copy = tmp_path / "mine.pth"
@@ -216,7 +224,7 @@ class TestRealWeights:
         assert backbone.source.licence == packages()[0].licence
         assert backbone.preprocessing.height == 96
         assert weights_hash(backbone.network.state_dict()) == weights_hash(
-            load_backbone(LITE).network.state_dict()
+            lite.network.state_dict()
         )
 
 
