@@ -71,7 +71,7 @@ class Network(nn.Module):
         Raises:
             NetworkError: If no group owns it.
         """
-        owner = self._owners().get(qualified) or _owner(qualified, self.groups)
+        owner = _owner(qualified, self.groups)
         if owner is None:
             raise NetworkError(f"no layer group owns {qualified!r}")
         return owner
@@ -88,9 +88,6 @@ class Network(nn.Module):
             )
         return {key: p for key, p in self.named_parameters() if self.group_of(key) == name}
 
-    def _owners(self) -> Mapping[str, str]:
-        return {module: group.name for group in self.groups for module in group.modules}
-
     def _check_claims(self) -> None:
         """Refuse a network whose groups leave a weight out or claim one twice."""
         problems = []
@@ -100,10 +97,25 @@ class Network(nn.Module):
         problems += [f"layer group {name!r} is there twice" for name in _repeated(names)]
         claims = [module for group in self.groups for module in group.modules]
         problems += [f"{module!r} is claimed by two layer groups" for module in _repeated(claims)]
-        tensors = [*dict(self.named_parameters()), *dict(self.named_buffers())]
-        problems += [
-            f"no layer group claims {key!r}" for key in tensors if _owner(key, self.groups) is None
+        # A tensor that is used in two places has two names; each must belong to the same group.
+        tensors = [
+            *self.named_parameters(remove_duplicate=False),
+            *self.named_buffers(remove_duplicate=False),
         ]
+        parts = {name for name, _ in self.named_modules(remove_duplicate=False)}
+        parts.update(name for name, _ in tensors)
+        problems += [f"there is no {claim!r} to claim" for claim in claims if claim not in parts]
+        owners: dict[int, tuple[str, str | None]] = {}
+        for name, tensor in tensors:
+            owner = _owner(name, self.groups)
+            first_name, first_owner = owners.setdefault(id(tensor), (name, owner))
+            if owner is None:
+                problems.append(f"no layer group claims {name!r}")
+            elif first_owner not in (None, owner):
+                problems.append(
+                    f"{first_name!r} and {name!r} are one and the same, but belong to the layer "
+                    f"groups {first_owner!r} and {owner!r}: put both into one"
+                )
         if problems:
             raise NetworkError(*problems)
 

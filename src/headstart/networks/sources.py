@@ -6,11 +6,12 @@ was only initialised, never trained or loaded, is not a source.
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -20,7 +21,7 @@ from headstart.errors import NetworkError
 from headstart.networks.builders import NetworkSettings
 from headstart.networks.groups import Network, weights_hash
 from headstart.networks.heads import HeadSettings
-from headstart.settings import Settings, describe_problems
+from headstart.settings import Settings, Whole, describe_problems
 
 
 class SourceDescription(Settings):
@@ -45,7 +46,7 @@ class SourceDescription(Settings):
     head: HeadSettings
     picture_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
-    steps: int
+    steps: Annotated[Whole, Field(ge=0)]
     val_accuracy: float | None
     val_loss: float | None
     weights_hash: str
@@ -61,19 +62,29 @@ def description_path(weights: Path) -> Path:
 def save_source(
     network: Network, scaling: Scaling, description: SourceDescription, weights: Path
 ) -> None:
-    """Write a network's weights and its description, each complete or not at all."""
-    weights.parent.mkdir(parents=True, exist_ok=True)
+    """Write a network's weights and its description, each complete or not at all.
+
+    Raises:
+        NetworkError: If they cannot be written.
+    """
     temporary = weights.with_name(f".{weights.name}.{os.getpid()}")
     state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     state["scaling.shift"] = torch.from_numpy(scaling.shift)
     state["scaling.divisor"] = torch.from_numpy(scaling.divisor)
     try:
+        weights.parent.mkdir(parents=True, exist_ok=True)
         save_file(state, temporary)
         temporary.replace(weights)
         temporary.write_text(description.model_dump_json(indent=2), encoding="utf-8")
         temporary.replace(description_path(weights))
+    except (OSError, SafetensorError) as error:
+        raise NetworkError(
+            f"{weights} cannot be written ({error}): make room on the disk, or choose a folder "
+            "that can be written"
+        ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def read_description(weights: Path) -> SourceDescription:
@@ -83,18 +94,20 @@ def read_description(weights: Path) -> SourceDescription:
         NetworkError: If it is missing or not one of ours.
     """
     path = description_path(weights)
+    values: Any = None
     try:
-        text = path.read_text(encoding="utf-8")
-        return SourceDescription.model_validate(json.loads(text))
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return SourceDescription.model_validate(values)
     except FileNotFoundError:
         raise NetworkError(
             f"{weights.name} has no description {path.name} beside it: a source is a pair of files "
             "written by headstart (weights and their description)"
         ) from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise NetworkError(f"{path} cannot be read: {error}") from error
     except ValidationError as error:
-        raise NetworkError(*describe_problems(error, SourceDescription, where=path.name)) from error
+        problems = describe_problems(error, SourceDescription, where=path.name, values=values)
+        raise NetworkError(*problems) from error
 
 
 def start_from(network: Network, weights: Path) -> SourceDescription:
@@ -107,13 +120,12 @@ def start_from(network: Network, weights: Path) -> SourceDescription:
     Raises:
         NetworkError: If the files are missing, damaged, untrained, or of another network.
     """
-    description = read_description(weights)
+    description, state = _read_source(weights)
     if description.steps < 1:
         raise NetworkError(
             f"{weights.name} was never trained: copying random weights is not transfer. Train the "
             "source, or use the strategy scratch"
         )
-    state = _read_state(weights)
     body = {key: value for key, value in state.items() if key.startswith("body.")}
     own = {k: v for k, v in network.state_dict().items() if k.startswith("body.")}
     problems = [f"{weights.name} lacks {key!r}" for key in own if key not in body]
@@ -150,13 +162,17 @@ def check_source(weights: Path) -> SourceDescription:
     Raises:
         NetworkError: If the weights are not those that were described.
     """
-    description = read_description(weights)
-    if weights_hash(_network_state(_read_state(weights))) != description.weights_hash:
+    return _read_source(weights)[0]
+
+
+def _read_source(weights: Path) -> tuple[SourceDescription, dict[str, Tensor]]:
+    description, state = read_description(weights), _read_state(weights)
+    if weights_hash(_network_state(state)) != description.weights_hash:
         raise NetworkError(
             f"{weights.name} is damaged: its weights do not have the hash in its description. "
             "Delete both files so that the source is trained again, or restore them"
         )
-    return description
+    return description, state
 
 
 def _network_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
