@@ -51,4 +51,11 @@ def test_exact_and_random_patterns_agree() -> None:
     padded = np.concatenate([x, np.zeros(1)])  # 41 pairs: random patterns
 
     assert sign_flip_p(padded) == pytest.approx(sign_flip_p(x), abs=0.004)
-    assert sign_flip_p(np.arange(1, 51)) == 1 / 100_001
+    assert sign_flip_p(np.arange(1, 51) + 0.5) == 1 / 100_001
+
+
+def test_whole_numbers_and_listed_patterns_agree() -> None:
+    x = np.random.default_rng(5).integers(-30, 40, 24)
+
+    assert sign_flip_p(x) == pytest.approx(sign_flip_p(x / 7), rel=1e-9)
+    assert sign_flip_p(np.full(200, 3)) == pytest.approx(2 / 2**200)

@@ -4,9 +4,11 @@ One resample draws S seeds and n pictures with replacement; a cell's weight is t
 often its seed and its picture came. As weights on a table (S, n) that is two matrix products.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import ndtri
 
 from headstart.seeding import generator
 from headstart.statistics.scores import Scores
@@ -38,18 +40,32 @@ def crossed_means(scores: Scores, resamples: int, seed: int) -> NDArray[np.float
     σ²_seeds/S + σ²_pictures/n + 3σ²_both/(S·n) times (1 − 1/S) in its first part, too wide where
     "both" rules and too narrow for few seeds (Owen 2007). `calibrated_interval` mends that.
     """
-    s, n = scores.shape
+    return crossed_means_of_many([scores], resamples, seed)[:, 0]
+
+
+def crossed_means_of_many(
+    tables: Sequence[Scores], resamples: int, seed: int
+) -> NDArray[np.float64]:
+    """The same for several tables (S, n) that share seeds and pictures; (resamples, tables).
+
+    Every resample draws the same seeds and pictures for all tables, so they stay paired.
+    """
+    s, n = tables[0].shape
     random = generator(seed, "crossed bootstrap")
     by_seed = seed_weights(resamples, s, random)
-    centre = scores.mean()
-    table = np.ascontiguousarray((scores - centre).T, dtype=np.float32)
-    means = np.empty(resamples)
+    centres = np.array([table.mean() for table in tables])
+    stacked = np.concatenate(
+        [table - centre for table, centre in zip(tables, centres, strict=True)]
+    )
+    columns = np.ascontiguousarray(stacked.T, dtype=np.float32)
+    means = np.empty((resamples, len(tables)))
     chunk = max(1, CHUNK_CELLS // n)
     for start in range(0, resamples, chunk):
         rows = slice(start, min(start + chunk, resamples))
-        by_picture = picture_weights(rows.stop - rows.start, n, random) @ table
-        means[rows] = np.einsum("rs,rs->r", by_seed[rows], by_picture)
-    means += centre
+        by_picture = picture_weights(rows.stop - rows.start, n, random) @ columns
+        cells = by_picture.reshape(-1, len(tables), s)
+        means[rows] = np.einsum("rs,rts->rt", by_seed[rows], cells)
+    means += centres
     return means
 
 
@@ -67,5 +83,5 @@ def calibrated_interval(
         half = estimate.half_width(confidence)
         return estimate.mean - half, estimate.mean + half
     low, high = np.quantile(resampled, [tail, 1 - tail]) - estimate.mean
-    stretch = estimate.half_width(confidence) / (spread * float(stats.norm.isf(tail)))
+    stretch = estimate.half_width(confidence) / (spread * -float(ndtri(tail)))
     return estimate.mean + stretch * float(low), estimate.mean + stretch * float(high)

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 from scipy.optimize import brentq
 
 from headstart.statistics.scores import Scores
@@ -53,8 +52,7 @@ def error_reduction(errors_a: Scores, errors_b: Scores, confidence: float) -> Er
     def excess(rho: float) -> float:
         """Above zero where ρ is outside the interval."""
         estimate = squares.estimate(np.array([1.0, -rho]))
-        t = float(stats.t.ppf((1 + confidence) / 2, estimate.degrees))
-        return estimate.mean**2 - (t * estimate.standard_error) ** 2
+        return estimate.mean**2 - estimate.half_width(confidence) ** 2
 
     least = 0.0 if ratio == 0 or excess(0.0) <= 0 else float(brentq(excess, 0.0, ratio))
     most = _upper_end(excess, ratio)

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
-from headstart.errors import RecordsError
+from headstart.errors import RecordsError, StudyError
 from headstart.statistics.bootstrap import calibrated_interval, crossed_means
 from headstart.statistics.scores import Scores, checked_scores, checked_settings, merge_groups
-from headstart.statistics.variance import Estimate, estimate_mean, mean_squares
+from headstart.statistics.variance import Estimate, estimate_mean, mean_squares, t_quantile
 
 
 @dataclass(frozen=True)
@@ -66,9 +65,39 @@ def mean_interval(
     table = merge_groups(scores, groups)
     estimate = estimate_mean(table)
     if is_binary(scores):
-        return Interval(mean, *_wilson(estimate, confidence, table.shape[1]))
+        return Interval(mean, *_wilson(estimate, 1 - confidence, table.shape[1]))
     resampled = crossed_means(table, resamples, seed)
     return Interval(mean, *calibrated_interval(estimate, resampled, confidence))
+
+
+def interval_at_level(
+    correct: ArrayLike, alpha: float, *, groups: ArrayLike | None = None
+) -> Interval:
+    """The interval that misses with a chance of α, also where α is far too small to resample.
+
+    As `mean_interval`, but scores that are not 0/1 get the plain t interval.
+
+    Args:
+        correct: Shape (seeds, pictures).
+        alpha: In (0, 1).
+        groups: As for `mean_interval`.
+
+    Raises:
+        RecordsError: If the scores are not a table of finite numbers.
+        StudyError: If `alpha` is not in (0, 1).
+    """
+    if not 0 < alpha < 1:
+        raise StudyError(f"alpha must be above 0 and below 1, for example 0.05, not {alpha}")
+    scores = checked_scores(correct)
+    mean = float(scores.mean())
+    if len(scores) < 2:
+        return Interval(mean, None, None)
+    table = merge_groups(scores, groups)
+    estimate = estimate_mean(table)
+    if is_binary(scores):
+        return Interval(mean, *_wilson(estimate, alpha, table.shape[1]))
+    reach = estimate.reach(alpha)
+    return Interval(mean, mean - reach, mean + reach)
 
 
 def spread_of_finite_test_set(correct: ArrayLike) -> tuple[float, float]:
@@ -99,13 +128,13 @@ def is_binary(*tables: Scores) -> bool:
     return all(bool(np.all((table == 0) | (table == 1))) for table in tables)
 
 
-def _wilson(estimate: Estimate, confidence: float, pictures: int) -> tuple[float, float]:
+def _wilson(estimate: Estimate, alpha: float, pictures: int) -> tuple[float, float]:
     """Wilson's score interval with an effective count and a t quantile."""
     mean = min(max(estimate.mean, 0.0), 1.0)
     variance = estimate.standard_error**2
     spread = mean * (1 - mean)
     count = spread / variance if spread > 0 else float(pictures)
-    t2 = float(stats.t.ppf((1 + confidence) / 2, estimate.degrees)) ** 2
+    t2 = t_quantile(alpha, estimate.degrees) ** 2
     centre = (mean + t2 / (2 * count)) / (1 + t2 / count)
     half = math.sqrt(t2 * (spread / count + t2 / (4 * count**2))) / (1 + t2 / count)
     return max(0.0, centre - half), min(1.0, centre + half)

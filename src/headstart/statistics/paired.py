@@ -15,8 +15,9 @@ from headstart.statistics.scores import (
     merge_groups,
 )
 from headstart.statistics.sign_flip import MIN_PAIRS, sign_flip_p
-from headstart.statistics.variance import VarianceSplit, estimate_mean, variance_split
+from headstart.statistics.variance import Estimate, VarianceSplit, estimate_mean, variance_split
 
+LOWER_IS_BETTER = frozenset({"log_loss", "ece"})
 Verdict = Literal["better", "worse", "equivalent", "undecided"]
 
 
@@ -35,6 +36,7 @@ class Comparison:
         p_value: Exact sign-flip p over seeds; None below 6 pairs, where it cannot reach 0.05.
         p_interval: p of the t test that belongs to the interval, which also counts the luck of
             the test pictures; None with one pair. A claim needs both; see `claim_p`.
+        p_equivalence: p of the two one-sided t tests against ±margin; None below 6 pairs.
         relative_error_reduction: Share of b's errors that a avoids.
         variance: Where the spread comes from; None with one pair.
         equivalence: The interval at 2·confidence − 1 (90% for 95%), which must lie within the
@@ -45,6 +47,7 @@ class Comparison:
         standard_error: Of the difference; None with one pair.
         degrees: Degrees of freedom of the standard error; None with one pair.
         note: What a reader must know beside the numbers, or "".
+        metric: What was compared; "accuracy" goes without saying.
     """
 
     pairs: int
@@ -54,6 +57,7 @@ class Comparison:
     high: float | None
     p_value: float | None
     p_interval: float | None
+    p_equivalence: float | None
     relative_error_reduction: ErrorReduction
     variance: VarianceSplit | None
     equivalence: tuple[float, float] | None
@@ -63,6 +67,7 @@ class Comparison:
     standard_error: float | None
     degrees: float | None
     note: str
+    metric: str = "accuracy"
 
     @property
     def claim_p(self) -> float | None:
@@ -75,36 +80,70 @@ class Comparison:
         return max(self.p_value, self.p_interval)
 
     def sentence(self, name_a: str, name_b: str) -> str:
-        """What the numbers allow to be said, in plain words, differences in points.
+        """What the numbers allow to be said, in plain words.
 
-        Only differences are in points, so this is for scores that are fractions.
+        Scores that are shares are told in points (1 point is 0.01), log loss as it is.
         """
-        gap, pairs = self.difference, counted(self.pairs, "pair")
+        gap, pairs, what = self.difference, counted(self.pairs, "pair"), self._of_what
         if self.low is None or self.high is None:
             return (
-                f"undecided between {name_a} and {name_b}: one pair, a difference of "
-                f"{points(gap)} points; one pair says nothing of how the next would fall, at "
-                f"least {MIN_PAIRS} are needed"
+                f"undecided between {name_a} and {name_b}{what}: one pair, a difference of "
+                f"{self._shown(gap)}{self._unit}; one pair says nothing of how the next would "
+                f"fall, at least {MIN_PAIRS} are needed"
             )
-        digits = 1 if self.high - self.low >= 0.002 else 2
         low, high = sorted((self.low, self.high), key=abs)
         if self.verdict in ("better", "worse"):
             return (
-                f"{name_a} is {self.verdict} than {name_b} by {points(abs(gap), digits)} points "
-                f"({points(abs(low), digits)} to {points(abs(high), digits)}), {pairs}"
+                f"{name_a} is {self.verdict} than {name_b}{what} by "
+                f"{self._shown(abs(gap))}{self._unit} "
+                f"({self._shown(abs(low))} to {self._shown(abs(high))}), {pairs}"
             )
         seen = (
-            f"the difference is {points(gap, digits)} points "
-            f"({points(self.low, digits)} to {points(self.high, digits)}), {pairs}"
+            f"the difference is {self._shown(gap)}{self._unit} "
+            f"({self._shown(self.low)} to {self._shown(self.high)}), {pairs}"
         )
         if self.verdict == "equivalent":
-            ahead = ""
-            if self.low > 0 or self.high < 0:
-                ahead = f"; {name_a if gap > 0 else name_b} is ahead, but by less than matters"
-            margin = f"{100 * self.margin:g}"
-            return f"{name_a} and {name_b} are equivalent within {margin} points: {seen}{ahead}"
+            margin = f"{self.margin if self.metric == 'log_loss' else 100 * self.margin:g}"
+            return (
+                f"{name_a} and {name_b} are equivalent{what} within {margin}{self._unit}: "
+                f"{seen}{self._ahead(name_a, name_b)}"
+            )
         few = f"; at least {MIN_PAIRS} pairs are needed" if self.pairs < MIN_PAIRS else ""
-        return f"undecided between {name_a} and {name_b}: {seen}{few}"
+        return f"undecided between {name_a} and {name_b}{what}: {seen}{few}"
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """The difference with its standard error; None with one pair."""
+        if self.standard_error is None or self.degrees is None:
+            return None
+        return Estimate(self.difference, self.standard_error, self.degrees)
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether a smaller metric is the better one."""
+        return self.metric in LOWER_IS_BETTER
+
+    def _ahead(self, name_a: str, name_b: str) -> str:
+        """Who is ahead where the interval excludes zero although the difference is small."""
+        if self.low is None or self.high is None or self.low <= 0 <= self.high:
+            return ""
+        a_is_ahead = (self.difference > 0) == (not self.lower_is_better)
+        return f"; {name_a if a_is_ahead else name_b} is ahead, but by less than matters"
+
+    @property
+    def _of_what(self) -> str:
+        return "" if self.metric == "accuracy" else f" in {self.metric.replace('_', ' ')}"
+
+    @property
+    def _unit(self) -> str:
+        return "" if self.metric == "log_loss" else " points"
+
+    def _shown(self, value: float) -> str:
+        """A number with a decimal more where the interval is too short for one."""
+        scale, digits = (1.0, 3) if self.metric == "log_loss" else (100.0, 1)
+        if self.low is not None and self.high is not None:
+            digits += (self.high - self.low) * scale < 2 * 10.0**-digits
+        return signed(scale * value, digits)
 
 
 def compare_pairs(
@@ -180,6 +219,7 @@ def compare_pairs(
         high=high,
         p_value=p_value,
         p_interval=estimate.p_value(),
+        p_equivalence=estimate.p_equivalence(margin) if pairs >= MIN_PAIRS else None,
         relative_error_reduction=reduction,
         variance=variance_split(table),
         equivalence=equivalence,
@@ -192,9 +232,9 @@ def compare_pairs(
     )
 
 
-def points(fraction: float, digits: int = 1) -> str:
-    """A fraction in points, with a true minus sign and never "−0.0"."""
-    text = f"{100 * fraction:.{digits}f}"
+def signed(number: float, digits: int) -> str:
+    """A number with so many decimals, a true minus sign, and never "−0.0"."""
+    text = f"{number:.{digits}f}"
     return text.lstrip("-") if float(text) == 0 else text.replace("-", "−")
 
 
@@ -243,6 +283,7 @@ def _one_pair(
         high=None,
         p_value=None,
         p_interval=None,
+        p_equivalence=None,
         relative_error_reduction=reduction,
         variance=None,
         equivalence=None,
@@ -260,6 +301,3 @@ def _reduction(a: Scores, b: Scores, confidence: float, groups: ArrayLike | None
     if not is_binary(a, b):
         return ErrorReduction(None, None, None)
     return error_reduction(merge_groups(1 - a, groups), merge_groups(1 - b, groups), confidence)
-
-
-__all__ = ["Comparison", "Verdict", "compare_pairs", "counted", "points"]

@@ -1,0 +1,72 @@
+"""Per-seed statistics: the corrected resampled t test, TOST, and P(A > B)."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from headstart.errors import RecordsError, StudyError
+from headstart.statistics.resampled import nadeau_bengio, probability_of_improvement
+from headstart.statistics.variance import Estimate
+
+
+def test_without_overlap_it_is_the_paired_t_test() -> None:
+    x = np.random.default_rng(0).normal(0.3, 1, 10)
+
+    result = nadeau_bengio(x, train=10**12, test=1)
+
+    reference = stats.ttest_1samp(x, 0)
+    assert result.p_value == pytest.approx(reference.pvalue)
+    assert (result.low, result.high) == pytest.approx(tuple(reference.confidence_interval(0.95)))
+
+
+def test_overlap_widens_by_the_formula() -> None:
+    x = np.random.default_rng(0).normal(0.3, 1, 10)
+
+    result = nadeau_bengio(x, train=900, test=100)
+
+    assert result.standard_error == pytest.approx(np.sqrt((1 / 10 + 1 / 9) * x.var(ddof=1)))
+    assert result.degrees == 9
+    t = x.mean() / result.standard_error
+    assert result.p_value == pytest.approx(2 * stats.t.sf(abs(t), 9))
+
+
+def test_splits_all_alike_are_certain_of_nothing_but_their_value() -> None:
+    same = nadeau_bengio([0.0, 0.0, 0.0], train=10, test=5)
+    different = nadeau_bengio([0.1, 0.1, 0.1], train=10, test=5)
+
+    assert (same.p_value, same.p_equivalence) == (1, 0)
+    assert (different.p_value, different.p_equivalence) == pytest.approx((0, 1), abs=1e-9)
+
+
+def test_equivalence_agrees_with_statsmodels() -> None:
+    x = np.array([0.001, 0.004, -0.002, 0.003, 0.0, 0.002, -0.001, 0.0025])
+    estimate = Estimate(float(x.mean()), float(stats.sem(x)), 7.0)
+
+    # statsmodels 0.15.0: ttost_paired(x, 0, -0.005, 0.005)
+    assert estimate.p_equivalence(0.005) == pytest.approx(0.0006185874147514487)
+
+
+def test_probability_of_improvement_is_wilsons_share_of_wins() -> None:
+    a, b = np.arange(20.0), np.arange(20.0)
+    a[:14] += 1
+    a[14:] -= 1
+
+    improvement = probability_of_improvement(a, b)
+
+    reference = stats.binomtest(14, 20).proportion_ci(0.95, method="wilson")
+    assert improvement.probability == 0.7
+    assert (improvement.low, improvement.high) == pytest.approx((reference.low, reference.high))
+    assert not improvement.convincing
+    assert probability_of_improvement(b + 1, b).convincing
+    assert probability_of_improvement(b, b).probability == 0.5
+
+
+def test_unusable_numbers_are_refused() -> None:
+    with pytest.raises(RecordsError, match="at least 2 finite numbers"):
+        nadeau_bengio([0.1], train=10, test=5)
+    with pytest.raises(StudyError, match="at least 1 picture"):
+        nadeau_bengio([0.1, 0.2], train=0, test=5)
+    with pytest.raises(RecordsError, match="no pairs"):
+        probability_of_improvement([1, 2], [1, 2, 3])
+    with pytest.raises(RecordsError, match="NaN or infinity"):
+        probability_of_improvement([1, np.nan], [1, 2])
