@@ -37,6 +37,10 @@ app = typer.Typer(
 data = typer.Typer(help="The catalogue of data sets.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data, name="data")
 
+OutputFolder = Annotated[
+    Path | None, typer.Option("--output", help="The study's folder.  [default: studies/NAME]")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")]
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study's file.")]
 
 
@@ -59,6 +63,21 @@ def compare(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Trials at a time.  [default: CPU cores]")
     ] = None,
+    until_decided: Annotated[
+        bool,
+        typer.Option(
+            "--until-decided", help="Add seeds, at declared looks, until every claim is decided."
+        ),
+    ] = False,
+    max_seeds: Annotated[
+        int | None, typer.Option(help="The most seeds for --until-decided.  [default: 40]")
+    ] = None,
+    margin: Annotated[
+        float | None, typer.Option(help="Differences up to so many points do not matter.")
+    ] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="The chance of a false claim that is put up with.")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as JSON, nothing else.")
     ] = False,
@@ -71,17 +90,92 @@ def compare(
     from headstart import api, console
     from headstart.study.spec import load_study, with_settings
 
-    study = with_settings(load_study(study_file), seeds=seeds, labels=_budgets(labels))
-    folder = output or Path("studies") / study_file.stem
+    _refuse_idle(until_decided, seeds, max_seeds)
+    study = with_settings(
+        load_study(study_file),
+        seeds=seeds,
+        labels=_budgets(labels),
+        margin=None if margin is None else margin / 100,
+        alpha=alpha,
+    )
     with console.listening() as listener:
         results = api.compare(
-            study, folder, fresh=fresh, retry_failed=retry_failed, jobs=jobs, listener=listener
+            study,
+            _folder(study_file, output),
+            fresh=fresh,
+            retry_failed=retry_failed,
+            jobs=jobs,
+            max_seeds=(max_seeds or 40) if until_decided else None,
+            listener=listener,
         )
     if as_json:
         console.print_json(results.summary)
     else:
         console.print_results(results)
     raise typer.Exit(1 if results.failed else 0)
+
+
+@app.command()
+def worth(
+    study_file: StudyFile,
+    labels: Annotated[
+        str | None, typer.Option(help="Label budgets, for example 50,200,all.")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="Use the seeds 0 to N − 1.")] = None,
+    output: OutputFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say how many labels transfer saves: ×k with an interval. Trains what is missing first."""
+    from headstart import api, console, console_statistics
+    from headstart.report.label_worth import label_worths
+    from headstart.study.spec import load_study, with_settings
+
+    study = with_settings(load_study(study_file), seeds=seeds, labels=_budgets(labels))
+    with console.listening() as listener:
+        results = api.compare(study, _folder(study_file, output), listener=listener)
+    worths = label_worths(results.records)
+    if as_json:
+        console.print_json(console_statistics.worths_data(worths))
+    else:
+        console_statistics.print_worths(worths)
+
+
+@app.command()
+def power(
+    study_file: StudyFile,
+    difference: Annotated[
+        float | None,
+        typer.Option(help="The true difference to ask about, in points.  [default: the one seen]"),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="Pilot with the seeds 0 to N − 1.")] = None,
+    output: OutputFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """From a pilot: how many seeds and test pictures would decide. Trains what is missing first."""
+    from headstart import api, console, console_statistics
+    from headstart.study.spec import load_study, with_settings
+
+    study = with_settings(load_study(study_file), seeds=seeds)
+    with console.listening() as listener:
+        results = api.compare(study, _folder(study_file, output), listener=listener)
+    plans = console_statistics.power_plans(
+        results.records, None if difference is None else difference / 100
+    )
+    if as_json:
+        console.print_json(console_statistics.plans_data(plans))
+    else:
+        console_statistics.print_plans(plans)
+
+
+@app.command()
+def ledger(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A study's folder.")],
+) -> None:
+    """Show every reading of the test split: when, by what, how many, and what it cost."""
+    from headstart import console_statistics
+    from headstart.report.results import Results
+
+    console_statistics.print_ledger(Results.read(directory).records)
 
 
 @app.command()
@@ -138,6 +232,19 @@ def data_where(name: Annotated[str, typer.Argument(help="A set's name.")]) -> No
     if folder is None:
         raise StudyError(f"{name} is not on this machine yet: headstart data get {name}")
     console.print_line(str(folder))
+
+
+def _folder(study_file: Path, output: Path | None) -> Path:
+    """Where a study's records lie."""
+    return output or Path("studies") / study_file.stem
+
+
+def _refuse_idle(until_decided: bool, seeds: int | None, max_seeds: int | None) -> None:
+    """Refuse options that would have no effect."""
+    if until_decided and seeds is not None:
+        raise StudyError("--seeds has no effect with --until-decided: give --max-seeds")
+    if not until_decided and max_seeds is not None:
+        raise StudyError("--max-seeds has no effect without --until-decided: give --seeds")
 
 
 def _budgets(text: str | None) -> list[int | str] | None:

@@ -22,7 +22,8 @@ from headstart.study.progress import Listener, Progress
 _VERDICT_STYLES = {"better": "green", "worse": "red", "equivalent": "blue", "undecided": "yellow"}
 
 
-def _out() -> Console:
+def output() -> Console:
+    """Standard output."""
     return Console(highlight=False)
 
 
@@ -99,7 +100,7 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 def print_results(results: Results) -> None:
     """Print the table, the differences, a sentence for each, and where the report lies."""
-    out = _out()
+    out = output()
     out.print()
     out.print(Text(results.summary["question"], style="bold"))
     out.print(_strategies_table(results))
@@ -122,9 +123,9 @@ def print_results(results: Results) -> None:
 
 
 def _strategies_table(results: Results) -> Table:
-    table = _table("strategy")
+    shown = table("strategy")
     for name in ("labels", "trials", "accuracy", "95% interval", "trained", "seconds"):
-        table.add_column(name, justify="right", no_wrap=True)
+        shown.add_column(name, justify="right", no_wrap=True)
     for entry in results.summary["strategies"]:
         answers = results.records.answers.get((entry["name"], entry["labels"]))
         accuracy, low, high = (entry["accuracy"][key] for key in ("mean", "low", "high"))
@@ -132,7 +133,7 @@ def _strategies_table(results: Results) -> Table:
         if answers is not None and len(answers.seeds) > 1:
             spread = f" ± {100 * np.std(answers.correct.mean(axis=1), ddof=1):.2f}"
         trained, seconds = entry["trainable_parameters"], entry["fit_seconds"]
-        table.add_row(
+        shown.add_row(
             entry["name"],
             str(entry["labels"]),
             str(entry["trials"]),
@@ -141,21 +142,21 @@ def _strategies_table(results: Results) -> Table:
             f"{trained:,}" if trained is not None else "–",
             f"{seconds:.2f}" if seconds is not None else "–",
         )
-    table.caption = (
+    shown.caption = (
         "accuracy in percent: mean ± standard deviation over seeds; trained: parameters; "
         "seconds: median of one fit"
     )
-    table.caption_justify = "left"
-    return table
+    shown.caption_justify = "left"
+    return shown
 
 
 def _comparisons_table(comparisons: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table("difference in points")
+    shown = table("difference in points")
     for name in ("labels", "pairs", "mean", "95% interval", "p", "errors"):
-        table.add_column(name, justify="right", no_wrap=True)
+        shown.add_column(name, justify="right", no_wrap=True)
     for entry in comparisons:
         low, high = entry["low"], entry["high"]
-        table.add_row(
+        shown.add_row(
             f"{entry['a']} − {entry['b']}",
             str(entry["labels"]),
             str(entry["pairs"]),
@@ -164,7 +165,7 @@ def _comparisons_table(comparisons: Sequence[Mapping[str, Any]]) -> Table:
             f"{entry['p_value']:.3f}" if entry["p_value"] is not None else "–",
             _errors_words(entry["relative_error_reduction"]),
         )
-    return table
+    return shown
 
 
 def _errors_words(reduction: Mapping[str, float] | None) -> str:
@@ -176,8 +177,8 @@ def _errors_words(reduction: Mapping[str, float] | None) -> str:
 
 def print_layout(layout: Layout) -> None:
     """Print a study's network layer by layer, and what each phase trains."""
-    out = _out()
-    layers = _table("layer", "kind", "group", "output shape")
+    out = output()
+    layers = table("layer", "kind", "group", "output shape")
     layers.add_column("parameters", justify="right")
     for row in layout.layers:
         shape = " × ".join(map(str, row.output_shape))
@@ -189,7 +190,7 @@ def print_layout(layout: Layout) -> None:
             f"The source is the same network with a head for its own {layout.source_units} "
             "classes; only its body is carried over."
         )
-    phases = _table("strategy", "phase", "lasts", "learning rates")
+    phases = table("strategy", "phase", "lasts", "learning rates")
     phases.add_column("trains", justify="right")
     for phase in layout.phases:
         phases.add_row(
@@ -215,14 +216,14 @@ def _rates_words(rates: Mapping[str, float | None]) -> str:
 
 def print_catalog(entries: Sequence[CatalogEntry]) -> None:
     """Print the catalogue of data sets."""
-    table = _table("name", "title")
+    shown = table("name", "title")
     for name in ("pictures", "classes"):
-        table.add_column(name, justify="right")
-    table.add_column("size")
-    table.add_column("here")
+        shown.add_column(name, justify="right")
+    shown.add_column("size")
+    shown.add_column("here")
     for entry in entries:
         height, width, channels = entry.picture_shape
-        table.add_row(
+        shown.add_row(
             entry.name,
             entry.title,
             f"{entry.pictures:,}",
@@ -230,11 +231,12 @@ def print_catalog(entries: Sequence[CatalogEntry]) -> None:
             f"{height} × {width} × {channels}",
             "yes" if entry.here else "no",
         )
-    _out().print(table)
+    output().print(shown)
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE, pad_edge=False, show_edge=False)
+def table(*columns: str) -> Table:
+    """An empty table in headstart's style."""
+    shown = Table(box=box.SIMPLE, pad_edge=False, show_edge=False)
     for column in columns:
-        table.add_column(column)
-    return table
+        shown.add_column(column)
+    return shown

@@ -1,14 +1,87 @@
 """The summary: what a study's records allow to be said, as the plain data of `summary.json`."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from headstart.data.tasks import Budget
+from headstart.statistics.access import widened_alpha
 from headstart.statistics.intervals import mean_interval
+from headstart.statistics.metrics import METRICS, compare_metric
+from headstart.statistics.multiplicity import Claim, Order, correct_family, order_with_ties
 from headstart.statistics.paired import Comparison, compare_pairs
-from headstart.study.results import Answers, StudyRecords
+from headstart.statistics.power import advise
+from headstart.statistics.resampled import probability_of_improvement
+from headstart.study.deciding import path_of
+from headstart.study.results import Pairing, StudyRecords
+
+_RESAMPLES_BESIDE = 2000  # for what stands beside the answer
+
+
+def confidence(records: StudyRecords) -> float:
+    """The confidence of each interval: 95%, widened once the test split was read too often."""
+    settings = records.study.study
+    reads = max(1, records.counted_reads)
+    return 1 - widened_alpha(reads, settings.test_read_budget, settings.alpha)
+
+
+def claims(records: StudyRecords) -> tuple[tuple[Budget, Pairing, Claim], ...]:
+    """Every strategy against the baseline at every label budget, corrected as one family."""
+    pairings = records.pairings()
+    if records.design is not None:
+        family = tuple(_claim_by_design(records, pairing) for _, pairing in pairings)
+    else:
+        made = [_compare(records, pairing) for _, pairing in pairings]
+        names = [(pairing.a.strategy, pairing.b.strategy) for _, pairing in pairings]
+        family = correct_family(names, made) if made else ()
+    return tuple((*pairing, claim) for pairing, claim in zip(pairings, family, strict=True))
+
+
+def _claim_by_design(records: StudyRecords, pairing: Pairing) -> Claim:
+    """What the looks of a declared design allow to be said."""
+    path = path_of(records, pairing)
+    pairs = path.looks[-1].pairs if path.looks else len(pairing.a.seeds)
+    seen = Pairing(pairing.a.at(pairing.a.seeds[:pairs]), pairing.b.at(pairing.b.seeds[:pairs]), 0)
+    comparison = replace(_compare(records, seen), verdict=path.verdict)
+    low, high = comparison.low, comparison.high
+    if path.looks:
+        low, high = path.looks[-1].low, path.looks[-1].high
+        looks = f"look {len(path.looks)} of at most {len(path.design.looks)} declared"
+        comparison = replace(comparison, low=low, high=high, note=looks)
+    return Claim(
+        a=pairing.a.strategy,
+        b=pairing.b.strategy,
+        comparison=comparison,
+        adjusted_p=None,
+        adjusted_p_equivalence=None,
+        low=low,
+        high=high,
+    )
+
+
+def orders(records: StudyRecords) -> dict[Budget, Order]:
+    """The strategies from best to worst at each label budget, ties as ties.
+
+    Every two strategies are compared over the seeds that both have; Holm over all of them.
+    """
+    found = {}
+    for labels in records.study.study.labels:
+        names = [name for name in records.study.strategy if (name, labels) in records.answers]
+        pairs, made = [], []
+        for a, b in combinations(names, 2):
+            pairing = records.pair(a, b, labels)
+            if pairing is not None:
+                pairs.append((a, b))
+                made.append(_compare(records, pairing, resamples=_RESAMPLES_BESIDE))
+        family = correct_family(pairs, made) if made else ()
+        decided = [(c.a, c.b) for c in family if c.verdict in ("better", "worse")]
+        means = {name: float(records.answers[name, labels].correct.mean()) for name in names}
+        if names:
+            found[labels] = order_with_ties(means, decided)
+    return found
 
 
 def summarise(records: StudyRecords) -> dict[str, Any]:
@@ -16,11 +89,14 @@ def summarise(records: StudyRecords) -> dict[str, Any]:
 
     Returns:
         ``question``; ``strategies``, each ``name, labels, trials, accuracy {mean, low, high},
-        trainable_parameters, fit_seconds`` (trials that ended well; accuracy with its 95%
-        interval over new seeds and new test pictures; seconds are the median);
-        ``comparisons`` with the baseline, each ``a, b, labels, pairs, difference, low, high,
-        p_value, relative_error_reduction, verdict, sentence, note``; ``test_reads``. Accuracies
-        and differences are shares; numbers that cannot be had are None.
+        trainable_parameters, fit_seconds`` (trials that ended well; accuracy with its interval
+        over new seeds and new test pictures; seconds are the median); ``comparisons`` with the
+        baseline, each ``a, b, labels, pairs, difference, low, high, p_value,
+        relative_error_reduction, verdict`` and, beside what others rely on, ``adjusted_p`` and
+        ``simultaneous {low, high}`` (Holm and Bonferroni over all comparisons of the study),
+        ``sentence, note, spread, probability_of_improvement, metrics``; ``orders`` by label
+        budget; ``test_reads``; ``confidence``. Accuracies and differences are shares; numbers that
+        cannot be had are None. Verdicts are the family's.
     """
     study = records.study
     return {
@@ -30,32 +106,29 @@ def summarise(records: StudyRecords) -> dict[str, Any]:
             for labels in study.study.labels
             for name in study.strategy
         ],
-        "comparisons": [_comparison(*pair) for pair in comparisons(records)],
+        "comparisons": [_comparison(records, *claim) for claim in claims(records)],
+        "orders": [
+            {
+                "labels": labels,
+                "names": list(order.names),
+                "means": list(order.means),
+                "ties": [list(group) for group in order.ties],
+            }
+            for labels, order in orders(records).items()
+        ],
         "test_reads": len(records.test_reads),
+        "confidence": confidence(records),
     }
 
 
-def comparisons(records: StudyRecords) -> Iterator[tuple[Answers, Answers, Comparison]]:
-    """Every strategy paired with the baseline at every label budget, over the seeds both have."""
-    settings = records.study.study
-    for labels in settings.labels:
-        baseline = records.answers.get((settings.baseline, labels))
-        for name in records.study.strategy:
-            other = records.answers.get((name, labels))
-            if name == settings.baseline or baseline is None or other is None:
-                continue
-            shared = sorted(set(baseline.seeds) & set(other.seeds))
-            if shared:
-                result = compare_pairs(
-                    other.correct[_places(other, shared)],
-                    baseline.correct[_places(baseline, shared)],
-                    margin=settings.margin,
-                )
-                yield other, baseline, result
-
-
-def _places(answers: Answers, seeds: list[int]) -> list[int]:
-    return [answers.seeds.index(seed) for seed in seeds]
+def _compare(records: StudyRecords, pairing: Pairing, resamples: int = 10_000) -> Comparison:
+    return compare_pairs(
+        pairing.a.correct,
+        pairing.b.correct,
+        margin=records.study.study.margin,
+        confidence=confidence(records),
+        resamples=resamples,
+    )
 
 
 def _strategy(records: StudyRecords, name: str, labels: Budget) -> dict[str, Any]:
@@ -65,7 +138,9 @@ def _strategy(records: StudyRecords, name: str, labels: Budget) -> dict[str, Any
         for row in records.rows
         if (row["strategy"], row["labels"], row["state"]) == (name, str(labels), "complete")
     ]
-    interval = mean_interval(answers.correct) if answers is not None else None
+    interval = None
+    if answers is not None:
+        interval = mean_interval(answers.correct, confidence=confidence(records))
     return {
         "name": name,
         "labels": labels,
@@ -80,22 +155,100 @@ def _strategy(records: StudyRecords, name: str, labels: Budget) -> dict[str, Any
     }
 
 
-def _comparison(a: Answers, b: Answers, result: Comparison) -> dict[str, Any]:
-    reduction = result.relative_error_reduction
-    told = None
-    if reduction.value is not None:
-        told = {"value": reduction.value, "low": reduction.low, "high": reduction.high}
+def _comparison(
+    records: StudyRecords, labels: Budget, pairing: Pairing, claim: Claim
+) -> dict[str, Any]:
+    result = claim.comparison
+    notes = [result.note] if result.note else []
+    if pairing.missing:
+        notes.append(
+            f"{pairing.missing} seeds have a trial in only one of the two and are left out"
+        )
     return {
-        "a": a.strategy,
-        "b": b.strategy,
-        "labels": a.labels,
+        "a": claim.a,
+        "b": claim.b,
+        "labels": labels,
         "pairs": result.pairs,
         "difference": result.difference,
         "low": result.low,
         "high": result.high,
         "p_value": result.p_value,
-        "relative_error_reduction": told,
+        "relative_error_reduction": _reduction(result),
         "verdict": result.verdict,
-        "sentence": result.sentence(a.strategy, b.strategy),
-        "note": result.note,
+        "adjusted_p": claim.adjusted_p,
+        "simultaneous": {"low": claim.low, "high": claim.high},
+        "sentence": sentence(claim),
+        "note": "; ".join(notes),
+        "spread": _spread(result),
+        "probability_of_improvement": _improvement(pairing),
+        "metrics": _metrics(records, pairing),
     }
+
+
+def sentence(claim: Claim) -> str:
+    """What may be said, and where nothing may be, what would help."""
+    said = claim.sentence()
+    result = claim.comparison
+    if result.verdict != "undecided" or result.variance is None or result.pairs < 6:
+        return said
+    if "Holm" in result.note:
+        return f"{said}; {result.note}"
+    advice = advise(result).sentence().removeprefix("undecided: ")
+    return f"{said}; {advice}"
+
+
+def _reduction(result: Comparison) -> dict[str, float | None] | None:
+    reduction = result.relative_error_reduction
+    if reduction.value is None:
+        return None
+    return {"value": reduction.value, "low": reduction.low, "high": reduction.high}
+
+
+def _spread(result: Comparison) -> dict[str, float] | None:
+    """Standard deviations that add up (as squares) to the standard error of the difference."""
+    split = result.variance
+    if split is None:
+        return None
+    return {
+        "seeds": float(np.sqrt(max(split.seeds, 0) / split.n_seeds)),
+        "pictures": float(np.sqrt(max(split.pictures, 0) / split.n_pictures)),
+        "both": float(np.sqrt(max(split.both, 0) / (split.n_seeds * split.n_pictures))),
+    }
+
+
+def _improvement(pairing: Pairing) -> dict[str, float | bool] | None:
+    if len(pairing.a.seeds) < 2:
+        return None
+    chance = probability_of_improvement(
+        pairing.a.correct.mean(axis=1), pairing.b.correct.mean(axis=1)
+    )
+    return {
+        "value": chance.probability,
+        "low": chance.low,
+        "high": chance.high,
+        "convincing": chance.convincing,
+    }
+
+
+def _metrics(records: StudyRecords, pairing: Pairing) -> dict[str, Mapping[str, float | None]]:
+    """The difference in every other metric, with its interval; missing where it cannot be had."""
+    if records.test_labels is None or len(pairing.a.seeds) < 2:
+        return {}
+    found: dict[str, Mapping[str, float | None]] = {}
+    for metric in METRICS:
+        if metric == "accuracy":
+            continue
+        result = compare_metric(
+            metric,
+            pairing.a.normalised,
+            pairing.b.normalised,
+            records.test_labels,
+            confidence=confidence(records),
+            resamples=_RESAMPLES_BESIDE,
+        )
+        found[metric] = {
+            "difference": result.difference,
+            "low": result.low,
+            "high": result.high,
+        }
+    return found

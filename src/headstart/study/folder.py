@@ -4,7 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import filelock
@@ -115,19 +115,14 @@ def write_whole(path: Path, content: str | bytes) -> Path:
         temporary.write_bytes(data)
         temporary.replace(path)
     except OSError as error:
-        raise unwritable(path, error) from error
+        raise RecordsError(
+            f"{path} cannot be written ({error.strerror}): make room on the disk and give the same "
+            "command again (what was trained is kept), or give another --output"
+        ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
     return path
-
-
-def unwritable(path: Path, error: Exception) -> RecordsError:
-    """What to tell of a file in a study's folder that cannot be written."""
-    reason = getattr(error, "strerror", None) or error
-    return RecordsError(
-        f"{path} cannot be written ({reason}): make room on the disk and give the same command "
-        "again (what was trained is kept), or give another --output"
-    )
 
 
 def resolved_toml(study: Study, provenance: dict[str, str]) -> str:

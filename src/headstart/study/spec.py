@@ -308,13 +308,16 @@ def with_settings(
     *,
     seeds: int | Sequence[int] | None = None,
     labels: Sequence[int | str] | None = None,
+    margin: float | None = None,
+    alpha: float | None = None,
 ) -> Study:
-    """A study with other seeds or label budgets.
+    """A study with other seeds, label budgets, margin or alpha.
 
     Raises:
         StudyError: If they cannot be used.
     """
-    changes = {key: v for key, v in (("seeds", seeds), ("labels", labels)) if v is not None}
+    asked = {"seeds": seeds, "labels": labels, "margin": margin, "alpha": alpha}
+    changes = {key: value for key, value in asked.items() if value is not None}
     try:
         settings = StudySettings.model_validate({**study.study.model_dump(), **changes})
     except ValidationError as error:

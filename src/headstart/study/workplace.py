@@ -10,19 +10,17 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 
 from headstart.data.image_set import ImageSet
 from headstart.data.scaling import Scaling, fit_scaling
 from headstart.data.splits import Split, make_split
 from headstart.data.tasks import Examples, Task, make_task
-from headstart.errors import StudyError
+from headstart.errors import NetworkError, RecordsError, StudyError
 from headstart.networks.builders import build_network
 from headstart.networks.groups import Network, count_parameters, weights_hash
 from headstart.networks.sources import SourceDescription, read_scaling, save_source, start_from
 from headstart.strategies import Plan
 from headstart.strategies.scratch import Scratch
-from headstart.study.folder import unwritable
 from headstart.study.records import SourceOutcome, TrialKey, TrialOutcome
 from headstart.study.spec import Study
 from headstart.training.batches import Batches
@@ -164,8 +162,8 @@ class Workplace:
         file = self.directory / source_file(seed)
         try:
             save_source(network, self.scaling(seed), description, file)
-        except (OSError, SafetensorError) as error:
-            raise unwritable(file, error) from error
+        except NetworkError as error:
+            raise RecordsError(*error.problems) from error
 
     def fit_trial(self, key: TrialKey) -> TrialOutcome:
         """Train one trial and predict; nothing here knows a test label."""
