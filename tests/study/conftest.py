@@ -1,6 +1,8 @@
 """A study small enough to be compared in a second."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,10 @@ import pytest
 from sklearn.datasets import load_digits
 
 from headstart.data.image_set import ImageSet
+from headstart.report.results import Results
+from headstart.study.compare import train_and_score
+from headstart.study.folder import study_folder
+from headstart.study.progress import Listener, silent
 from headstart.study.spec import Study, study_from
 
 SMALL: dict[str, Any] = {
@@ -46,3 +52,56 @@ def small_study() -> Callable[..., Study]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "answers"
+
+
+@pytest.fixture
+def compare() -> Callable[..., Results]:
+    """`headstart.compare` in this process, without the files that it writes last."""
+    return _compare
+
+
+@pytest.fixture
+def fingerprint() -> Callable[[Path], list[tuple[object, ...]]]:
+    return _fingerprint
+
+
+def _fingerprint(folder: Path) -> list[tuple[object, ...]]:
+    """What must be the same whenever the same study was compared: weights, curves, scores."""
+    with closing(sqlite3.connect(folder / "study.sqlite")) as db:
+        trials = db.execute(
+            "SELECT strategy, seed, labels, state, weights_hash, val_accuracy, val_loss, "
+            "test_accuracy, test_log_loss, epochs, steps FROM trials "
+            "ORDER BY strategy, seed, labels"
+        ).fetchall()
+        curves = db.execute(
+            "SELECT strategy, seed, labels, phase, c.epoch, train_loss, c.val_loss FROM curves c "
+            "JOIN trials t ON t.id = c.trial ORDER BY strategy, seed, labels, c.epoch"
+        ).fetchall()
+        predictions = db.execute(
+            "SELECT strategy, seed, labels, split, probabilities FROM predictions "
+            "JOIN trials t ON t.id = trial ORDER BY strategy, seed, labels, split"
+        ).fetchall()
+    return [*trials, *curves, *predictions]
+
+
+def _compare(
+    study: Study,
+    folder: Path,
+    *,
+    images: ImageSet | None = None,
+    fresh: bool = False,
+    retry_failed: bool = False,
+    jobs: int | None = 1,
+    listener: Listener = silent,
+) -> Results:
+    with study_folder(folder, fresh=fresh):
+        return Results(
+            train_and_score(
+                study,
+                folder,
+                images=images,
+                retry_failed=retry_failed,
+                jobs=jobs,
+                listener=listener,
+            )
+        )

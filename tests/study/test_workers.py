@@ -1,0 +1,166 @@
+"""Worker processes: the same bits as one process, and nothing lost or hung when one dies."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from headstart.data.image_set import ImageSet
+from headstart.errors import RecordsError
+from headstart.report.results import Results
+from headstart.study.folder import resolved_toml
+from headstart.study.jobs import Failure, Job
+from headstart.study.progress import Progress
+from headstart.study.records import TrialKey
+from headstart.study.runner import InlineRunner, ProcessRunner
+from headstart.study.spec import Study
+from headstart.study.workplace import Workplace
+
+Make = Callable[..., Study]
+Compare = Callable[..., Results]
+Fingerprint = Callable[[Path], list[tuple[object, ...]]]
+
+
+def no_workers() -> bool:
+    return not [p for p in multiprocessing.active_children() if "Spawn" in type(p).__name__]
+
+
+def test_a_killed_worker_fails_its_trial_and_no_other(
+    small_study: Make,
+    digits: ImageSet,
+    tmp_path: Path,
+    compare: Compare,
+    fingerprint: Fingerprint,
+) -> None:
+    long = small_study(strategy={"scratch": {"epochs": 60}}, study={"labels": ["all"], "seeds": 5})
+    compare(long, tmp_path / "undisturbed", images=digits, jobs=1)
+    killed: list[int] = []
+
+    def kill_one(progress: Progress) -> None:
+        """Kill a worker in the midst of the third trial, when the first two are done."""
+        if progress.complete == 2 and len(progress.running) == 2 and not killed:
+            workers = multiprocessing.active_children()
+            killed.append(len(workers))
+            assert workers[0].pid is not None
+            os.kill(workers[0].pid, signal.SIGKILL)
+
+    results = compare(long, tmp_path / "killed", images=digits, jobs=2, listener=kill_one)
+
+    failed = results.trials.query("state == 'failed'")
+    assert killed == [2]
+    assert len(failed) == 1
+    assert failed["error"].iloc[0] == (
+        "its process was killed by SIGKILL; the machine may be short of memory: try "
+        "--retry-failed --jobs 1"
+    )
+    assert no_workers()
+    compare(long, tmp_path / "killed", images=digits, jobs=1, retry_failed=True)
+    assert fingerprint(tmp_path / "killed") == fingerprint(tmp_path / "undisturbed")
+
+
+@pytest.mark.parametrize(
+    ("loader", "reason"),
+    [
+        (partial(os._exit, 3), "its process ended by itself (exit code 3)"),
+        (partial(int, "pictures"), "a worker process could not start: ValueError: invalid literal"),
+    ],
+    ids=["it dies", "it says why"],
+)
+def test_workers_that_cannot_start_fail_every_trial_in_bounded_time(
+    small_study: Make, digits: ImageSet, tmp_path: Path, loader: partial[ImageSet], reason: str
+) -> None:
+    workplace = Workplace(small_study(), loader, tmp_path)
+    vars(workplace)["images"] = digits  # what the leader holds; its workers have to load
+    runner = ProcessRunner(workplace, 2)
+    jobs = [Job(seed, TrialKey("scratch", seed, "all")) for seed in range(20)]
+    waiting, results, in_hand = list(jobs), {}, 0
+    while waiting or in_hand:
+        while waiting and in_hand < runner.slots:
+            runner.submit(waiting.pop())
+            in_hand += 1
+        for job, ended in runner.finished():
+            results[job] = ended.result
+            in_hand -= 1
+    runner.close()
+
+    assert set(results) == set(jobs)
+    for result in results.values():
+        assert isinstance(result, Failure)
+        assert result.reason.startswith(reason)
+    assert no_workers()
+
+
+def test_a_mistake_nobody_foresaw_fails_its_trial_and_says_where(
+    small_study: Make, digits: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Workplace, key: TrialKey) -> None:
+        raise KeyError("conv_9")
+
+    monkeypatch.setattr(Workplace, "fit_trial", broken)
+    runner = InlineRunner(Workplace(small_study(), lambda: digits, tmp_path))
+    runner.submit(Job(0, TrialKey("scratch", 0, "all")))
+
+    ((_, ended),) = runner.finished()
+
+    assert isinstance(ended.result, Failure)
+    assert ended.result.reason.startswith("KeyError: 'conv_9' (test_workers.py, line ")
+
+
+def test_a_source_that_cannot_be_written_stops_the_study_and_fails_no_trial(
+    small_study: Make, digits: ImageSet, folder: Path, compare: Compare, fingerprint: Fingerprint
+) -> None:
+    compare(small_study(), folder.with_name("undisturbed"), images=digits)
+    folder.mkdir()
+    (folder / "sources").write_text("a file where the folder of sources should be")
+
+    with pytest.raises(RecordsError, match=r"seed-0\.safetensors cannot be written .*File exists"):
+        compare(small_study(), folder, images=digits)
+
+    (folder / "sources").unlink()
+    compare(small_study(), folder, images=digits)
+    assert fingerprint(folder) == fingerprint(folder.with_name("undisturbed"))
+
+
+def test_a_script_without_a_guard_starts_its_study_once(
+    small_study: Make, tmp_path: Path, fingerprint: Fingerprint
+) -> None:
+    study = small_study(data={"name": "digits"}, study={"seeds": 1})
+    (tmp_path / "study.toml").write_text(resolved_toml(study, {}))
+    script = tmp_path / "ask.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "import headstart\n"
+        "from headstart.study.compare import train_and_score\n"
+        "print('asked')\n"
+        "records = train_and_score(headstart.load_study('study.toml'), Path(), jobs=2)\n"
+        "print(*records.trials['state'].unique())\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["asked", "complete"]
+
+
+def test_the_time_that_is_left_is_told(
+    small_study: Make, digits: ImageSet, folder: Path, compare: Compare
+) -> None:
+    heard: list[Progress] = []
+    start = time.monotonic()
+    compare(small_study(study={"seeds": 4}), folder, images=digits, listener=heard.append)
+    took = time.monotonic() - start
+
+    told = [progress.seconds_left for progress in heard if progress.doing == "training"]
+    assert told[0] is None
+    assert told[-1] == 0
+    known = [seconds for seconds in told if seconds is not None]
+    assert all(0 <= seconds < 10 * took for seconds in known)
