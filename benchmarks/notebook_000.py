@@ -41,7 +41,8 @@ def body():
     layers = [keras.layers.Input((28, 28)), keras.layers.Flatten()]
     return layers + [keras.layers.Dense(n, activation="selu") for n in (300, 100, 50, 50, 50)]
 def fit(model, loss, train, valid):
-    model.compile(loss=loss, optimizer=keras.optimizers.SGD(learning_rate=1e-3), metrics=["accuracy"])
+    optimizer = keras.optimizers.SGD(learning_rate=1e-3)
+    model.compile(loss=loss, optimizer=optimizer, metrics=["accuracy"])
     model.fit(*train, epochs=5, validation_data=valid, verbose=0)
 keras.utils.set_random_seed(42)
 model_A = keras.Sequential(body() + [keras.layers.Dense(8, activation="softmax")])
