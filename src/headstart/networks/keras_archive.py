@@ -1,13 +1,17 @@
 """What lies in a Keras file, read as data alone: JSON and plain HDF5 arrays.
 
 Nothing here runs code, follows a link out of the file, unpacks to disk, or takes more memory for
-arrays than the file has bytes. Two containers exist, HDF5 (``.h5``, and ``.keras`` up to Keras
-2.12) and zip (``.keras`` since), which the first bytes tell apart, not the name.
+arrays than the file has bytes. What HDF5's own C library does with a file made to break it is
+beyond this module.
+
+Two containers exist, HDF5 (``.h5``, and ``.keras`` up to Keras 2.12) and zip (``.keras`` since),
+which the first bytes tell apart, not the name.
 """
 
 import hashlib
 import io
 import json
+import math
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -22,7 +26,7 @@ from numpy.typing import NDArray
 from headstart.errors import NetworkError
 
 _ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
-_LARGEST_TEXT = 64 * 2**20
+_LARGEST_TEXT = 16 * 2**20  # the largest of Keras' own applications has 2
 _LARGEST_SHRINKAGE = 20  # weights hardly compress; a bomb does, a thousandfold
 _MOST_PIECES, _MOST_NAMES = 1_000, 20_000
 _ARCHITECTURE, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
@@ -44,7 +48,8 @@ class ArrayStore:
         """An attribute as text, or None where there is none."""
         with _damage_told():
             attributes = self._at(path).attrs
-            return _text(attributes[attribute]) if attribute in attributes else None
+            found = self._strings(attributes, attribute) if attribute in attributes else []
+            return found[0] if found else None
 
     def names(self, path: str, attribute: str) -> list[str] | None:
         """An attribute that lists strings, or None where there is none.
@@ -81,8 +86,10 @@ class ArrayStore:
 
     def _check_plain(self, found: Any, path: str) -> None:
         """Refuse anything but float numbers that lie in this very file in full."""
-        if not hasattr(found, "dtype") or found.dtype.kind != "f" or found.dtype.itemsize > 8:
-            kind = getattr(found, "dtype", "a folder")
+        import h5py
+
+        kind = found.dtype if isinstance(found, h5py.Dataset) else "no array"
+        if kind not in ("float16", "float32", "float64"):
             raise NetworkError(
                 f"{path!r} is {kind}, and arrays of 16, 32 or 64 bit floating-point"
                 " numbers are read: save the model in float32"
@@ -96,10 +103,17 @@ class ArrayStore:
             )
 
     def _strings(self, attributes: Any, name: str) -> list[str]:
-        size = int(np.prod(attributes.get_id(name).shape))
-        if size > _MOST_NAMES:  # many names may all point at one long text
-            raise NetworkError(f"the list {name!r} has {size:,} entries: {_SAVE_AGAIN}")
-        return [_text(one) for one in np.atleast_1d(attributes[name])] if size else []
+        """An attribute's strings, once it is sure that they are some: HDF5 trusts what it reads."""
+        import h5py
+
+        attribute = attributes.get_id(name)
+        size = 0 if attribute.shape is None else math.prod(attribute.shape)
+        if size == 0:
+            return []
+        # Many names may all point at one long text, so their number is limited.
+        if size > _MOST_NAMES or not isinstance(attribute.get_type(), h5py.h5t.TypeStringID):
+            raise NetworkError(f"the attribute {name!r} is not as Keras writes it: {_SAVE_AGAIN}")
+        return [_text(one) for one in np.atleast_1d(attributes[name])]
 
     def _at(self, path: str) -> Any:
         found = self._find(path)
@@ -158,8 +172,9 @@ def open_keras(path: Path) -> Iterator[KerasFile]:
     """
     _check_path(path)
     with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0)
         start = file.read(8)
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest() if not file.seek(0) else ""
     with _damage_told():
         if start.startswith(_ZIP):
             data = _members(path)
@@ -255,6 +270,8 @@ def _check_member(member: zipfile.ZipInfo) -> None:
 
 def _json(text: str | bytes) -> Mapping[str, Any]:
     with _damage_told():
+        if len(text) > _LARGEST_TEXT:
+            raise ValueError(f"its JSON is longer than {_LARGEST_TEXT:,}")
         found = json.loads(text)
         if not isinstance(found, Mapping):
             raise ValueError("its JSON is no object")
@@ -265,7 +282,7 @@ def _text(value: Any) -> str:
     if isinstance(value, bytes):
         return value.decode("utf-8")
     if isinstance(value, str):
-        return value
+        return str(value)  # NumPy has strings of its own
     raise ValueError(f"text was expected, found {type(value).__name__}")
 
 

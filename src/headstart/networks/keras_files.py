@@ -11,7 +11,7 @@ from headstart.errors import NetworkError
 from headstart.networks.groups import Network
 from headstart.networks.keras_archive import KerasFile, open_keras
 from headstart.networks.keras_assembly import Assembly, assemble
-from headstart.networks.keras_graph import Model, calls_of, read_model
+from headstart.networks.keras_graph import Entry, Model, calls_of, read_model
 from headstart.networks.keras_layers import TRAINING_ONLY
 from headstart.networks.keras_vgg import vgg_architecture
 from headstart.networks.keras_weights import read_weights
@@ -23,7 +23,7 @@ _APPLICATIONS = (
     (("resnet50v2", "resnet101v2", "resnet152v2"), "tf"),
     (("mobilenet", "inception", "xception", "nasnet"), "tf"),
     (("densenet",), "torch"),
-    (("vgg16", "vgg19", "resnet"), "caffe"),
+    (("vgg16", "vgg19", "resnet50", "resnet101", "resnet152"), "caffe"),
 )
 _MODES = {
     "raw": "pictures of 0 to 255, which the network rescales by itself",
@@ -101,7 +101,7 @@ def load_keras(path: Path) -> KerasNetwork:
 
 
 def _network(file: KerasFile) -> KerasNetwork:
-    raw = file.architecture or vgg_architecture(file.store)
+    raw = vgg_architecture(file.store) if file.architecture is None else file.architecture
     if raw is None:
         raise NetworkError(
             "the file holds weights alone, without the layers that they belong to: build the"
@@ -164,10 +164,16 @@ def _preprocessing(model: Model, built: Assembly) -> tuple[str | None, str]:
     for name in names:
         for starts, mode in _APPLICATIONS:
             if name.casefold().startswith(starts):
-                return mode, f"{name} of keras.applications was trained on {_MODES[mode]}"
+                return mode, (
+                    f"{name!r} is a name of keras.applications, whose weights were trained on"
+                    f" {_MODES[mode]}"
+                )
     for entry in built.first_layers:
         if entry.kind == "Rescaling":
-            return "raw", f"layer {entry.name!r} rescales: it was made for pictures of 0 to 255"
+            scale = entry.config.get("scale")
+            bytes_in = isinstance(scale, float) and 0.9 < scale * 255 < 2.1  # 1/255 or 1/127.5
+            made_for = "was made for pictures of 0 to 255" if bytes_in else f"multiplies by {scale}"
+            return "raw" if bytes_in else None, f"layer {entry.name!r} rescales: it {made_for}"
         if entry.kind == "Normalization":
             return None, f"layer {entry.name!r} normalises with what it learnt from its own data"
     return None, (
@@ -198,10 +204,17 @@ def _warnings(built: Assembly) -> tuple[str, ...]:
         for entry in built.entries
         if entry.kind in TRAINING_ONLY
     ]
-    halves = [entry.name for entry in built.entries if "16" in str(entry.config.get("dtype"))]
+    halves = [entry.name for entry in built.entries if "16" in _dtype(entry)]
     if halves:
         found.append(
             f"{len(halves)} layers computed in 16 bit, {halves[0]!r} first; here they compute in"
             " float32, so their outputs differ in the third digit or so"
         )
     return tuple(found)
+
+
+def _dtype(entry: Entry) -> str:
+    """The name of the layer's number format, which Keras 3 spells out as a policy."""
+    dtype = entry.config.get("dtype")
+    policy = dtype.get("config") if isinstance(dtype, dict) else None
+    return str(policy.get("name") if isinstance(policy, dict) else dtype)

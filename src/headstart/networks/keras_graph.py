@@ -250,8 +250,8 @@ def _reference(item: Any, where: str) -> Reference:
 def _only(raw: Mapping[str, Any], key: str, where: str) -> Reference:
     """The one input or output of a functional model."""
     value = raw["config"].get(key)
-    while isinstance(value, list) and len(value) == 1:
-        value = value[0]
+    while isinstance(value, list | Mapping) and len(value) == 1:
+        value = value[0] if isinstance(value, list) else next(iter(value.values()))
     if isinstance(value, list) and value and isinstance(value[0], str):
         return _reference(value, where)
     count = len(value) if isinstance(value, list | Mapping) else 0
