@@ -5,12 +5,16 @@ Whatever is slow to import is imported inside the commands, so that ``--help`` i
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from headstart.errors import HeadstartError, StudyError
+from headstart.study.progress import Progress
+
+if TYPE_CHECKING:
+    from headstart.report.results import Results
 
 
 class _Commands(TyperGroup):
@@ -87,27 +91,21 @@ def compare(
     The same command goes on where it was stopped. Exit code 0: fine; 1: some trials failed; 2: bad
     input; 130: interrupted.
     """
-    from headstart import api, console
-    from headstart.study.spec import load_study, with_settings
+    from headstart import console
 
     _refuse_idle(until_decided, seeds, max_seeds)
-    study = with_settings(
-        load_study(study_file),
+    results = _compared(
+        study_file,
+        output,
         seeds=seeds,
         labels=_budgets(labels),
         margin=None if margin is None else margin / 100,
         alpha=alpha,
+        fresh=fresh,
+        retry_failed=retry_failed,
+        jobs=jobs,
+        max_seeds=(max_seeds or 40) if until_decided else None,
     )
-    with console.listening() as listener:
-        results = api.compare(
-            study,
-            _folder(study_file, output),
-            fresh=fresh,
-            retry_failed=retry_failed,
-            jobs=jobs,
-            max_seeds=(max_seeds or 40) if until_decided else None,
-            listener=listener,
-        )
     if as_json:
         console.print_json(results.summary)
     else:
@@ -126,13 +124,11 @@ def worth(
     as_json: AsJson = False,
 ) -> None:
     """Say how many labels transfer saves: ×k with an interval. Trains what is missing first."""
-    from headstart import api, console, console_statistics
-    from headstart.report.label_worth import label_worths
-    from headstart.study.spec import load_study, with_settings
+    results = _compared(study_file, output, seeds=seeds, labels=_budgets(labels))
 
-    study = with_settings(load_study(study_file), seeds=seeds, labels=_budgets(labels))
-    with console.listening() as listener:
-        results = api.compare(study, _folder(study_file, output), listener=listener)
+    from headstart import console, console_statistics
+    from headstart.report.label_worth import label_worths
+
     worths = label_worths(results.records)
     if as_json:
         console.print_json(console_statistics.worths_data(worths))
@@ -152,12 +148,10 @@ def power(
     as_json: AsJson = False,
 ) -> None:
     """From a pilot: how many seeds and test pictures would decide. Trains what is missing first."""
-    from headstart import api, console, console_statistics
-    from headstart.study.spec import load_study, with_settings
+    results = _compared(study_file, output, seeds=seeds)
 
-    study = with_settings(load_study(study_file), seeds=seeds)
-    with console.listening() as listener:
-        results = api.compare(study, _folder(study_file, output), listener=listener)
+    from headstart import console, console_statistics
+
     plans = console_statistics.power_plans(
         results.records, None if difference is None else difference / 100
     )
@@ -197,11 +191,15 @@ def report(
 def show(study_file: StudyFile) -> None:
     """Show the networks layer by layer, and what each phase of each strategy trains."""
     from headstart import console
-    from headstart.study.compare import open_workplace
-    from headstart.study.layout import layout
-    from headstart.study.spec import load_study
 
-    console.print_layout(layout(open_workplace(load_study(study_file))))
+    with console.listening() as listener:
+        listener(Progress("loading PyTorch"))
+        from headstart.study.compare import open_workplace
+        from headstart.study.layout import layout
+        from headstart.study.spec import load_study
+
+        shown = layout(open_workplace(load_study(study_file), listener))
+    console.print_layout(shown)
 
 
 @data.command("list")
@@ -219,7 +217,9 @@ def data_get(name: Annotated[str, typer.Argument(help="A set's name.")]) -> None
     from headstart import console
     from headstart.data import catalog
 
-    console.print_line(str(catalog.get(name)))
+    with console.listening():
+        folder = catalog.get(name)
+    console.print_line(str(folder))
 
 
 @data.command("where")
@@ -234,9 +234,29 @@ def data_where(name: Annotated[str, typer.Argument(help="A set's name.")]) -> No
     console.print_line(str(folder))
 
 
-def _folder(study_file: Path, output: Path | None) -> Path:
-    """Where a study's records lie."""
-    return output or Path("studies") / study_file.stem
+def _compared(
+    study_file: Path,
+    output: Path | None,
+    *,
+    seeds: int | None = None,
+    labels: list[int | str] | None = None,
+    margin: float | None = None,
+    alpha: float | None = None,
+    **options: Any,
+) -> "Results":
+    """Compare a study, showing how it goes on; options are those of `headstart.compare`."""
+    from headstart import console
+
+    with console.listening() as listener:
+        listener(Progress("loading PyTorch"))
+        from headstart import api
+        from headstart.study.spec import load_study, with_settings
+
+        study = with_settings(
+            load_study(study_file), seeds=seeds, labels=labels, margin=margin, alpha=alpha
+        )
+        folder = output or Path("studies") / study_file.stem
+        return api.compare(study, folder, listener=listener, **options)
 
 
 def _refuse_idle(until_decided: bool, seeds: int | None, max_seeds: int | None) -> None:

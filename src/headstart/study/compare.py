@@ -44,12 +44,8 @@ def train_and_score(
         listener: Told how it goes.
         reader: Who reads the test labels, for the ledger.
     """
-    loader = _loader(study, images)
-    workplace = Workplace(study, loader, folder)
-    listener(Progress(f"reading {study.data.name or 'the pictures'}"))
+    workplace = _opened(study, images, folder, listener)
     content_hash = data_hash(workplace.images)
-    listener(Progress("checking the study"))
-    check_study(workplace)
     records = Records.open(folder, create=True)
     try:
         keys = _plan(workplace, records, content_hash)
@@ -65,13 +61,21 @@ def train_and_score(
     return StudyRecords.read(folder)
 
 
-def open_workplace(study: Study, images: ImageSet | None = None) -> Workplace:
+def open_workplace(study: Study, listener: Listener = silent) -> Workplace:
     """A workplace to look at a study without training anything.
 
     Raises:
         HeadstartError: With every problem that would keep the study from being trained.
     """
-    workplace = Workplace(study, _loader(study, images), Path())
+    return _opened(study, None, Path(), listener)
+
+
+def _opened(study: Study, images: ImageSet | None, folder: Path, listener: Listener) -> Workplace:
+    """A workplace with its pictures at hand, and every trial found to be possible."""
+    workplace = Workplace(study, _loader(study, images), folder)
+    listener(Progress(f"reading {study.data.name or 'the pictures'}"))
+    content = workplace.images
+    listener(Progress(f"checking {len(content):,} pictures and the study"))
     check_study(workplace)
     return workplace
 

@@ -1,23 +1,19 @@
-"""What the command line prints: tables on standard output, progress on standard error."""
+"""The tables of the command line, on standard output."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from headstart.data.catalog import CatalogEntry
-from headstart.report.results import Results, labels_words
-from headstart.study.layout import Layout
-from headstart.study.progress import Listener, Progress
+if TYPE_CHECKING:
+    from headstart.data.catalog import CatalogEntry
+    from headstart.report.results import Results
+    from headstart.study.layout import Layout
 
 _VERDICT_STYLES = {"better": "green", "worse": "red", "equivalent": "blue", "undecided": "yellow"}
 
@@ -27,67 +23,6 @@ def output() -> Console:
     return Console(highlight=False)
 
 
-@contextmanager
-def listening() -> Iterator[Listener]:
-    """A listener that shows a live view on a terminal, plain lines elsewhere; on stderr."""
-    console = Console(stderr=True, highlight=False)
-    if not console.is_terminal:
-        yield _plain_lines(console)
-        return
-    bar = Bar(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=console,
-        transient=True,
-    )
-    with bar:
-        task = bar.add_task("trials", total=None, note="")
-
-        def live(progress: Progress) -> None:
-            if progress.said:
-                bar.console.print(Text(progress.said, style="dim"))
-            bar.update(
-                task,
-                total=progress.total,
-                completed=progress.complete + progress.failed,
-                note=_note(progress),
-            )
-
-        yield live
-
-
-def _plain_lines(console: Console) -> Listener:
-    def tell(progress: Progress) -> None:
-        if progress.said:
-            done = progress.complete + progress.failed
-            console.print(
-                f"[{done}/{progress.total}] {progress.said}", markup=False, soft_wrap=True
-            )
-
-    return tell
-
-
-def _note(progress: Progress) -> str:
-    parts = [f"{len(progress.running)} running"]
-    if progress.failed:
-        parts.append(f"{progress.failed} failed")
-    if progress.seconds_left:
-        parts.append(f"about {duration(progress.seconds_left)} left")
-    return ", ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words."""
-    if seconds < 100:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    if seconds < 6000:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
-
-
 def print_line(text: str) -> None:
     """Print a line as it is."""
     print(text)
@@ -95,11 +30,13 @@ def print_line(text: str) -> None:
 
 def print_json(value: Mapping[str, Any]) -> None:
     """Print JSON and nothing else."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    print(json.dumps(value, indent=2, allow_nan=False))
 
 
-def print_results(results: Results) -> None:
+def print_results(results: "Results") -> None:
     """Print the table, the differences, a sentence for each, and where the report lies."""
+    from headstart.report.results import labels_words
+
     out = output()
     out.print()
     out.print(Text(results.summary["question"], style="bold"))
@@ -122,7 +59,7 @@ def print_results(results: Results) -> None:
     out.print(f"report: {results.directory / 'report.html'}", soft_wrap=True)
 
 
-def _strategies_table(results: Results) -> Table:
+def _strategies_table(results: "Results") -> Table:
     shown = table("strategy")
     for name in ("labels", "trials", "accuracy", "95% interval", "trained", "seconds"):
         shown.add_column(name, justify="right", no_wrap=True)
@@ -131,7 +68,7 @@ def _strategies_table(results: Results) -> Table:
         accuracy, low, high = (entry["accuracy"][key] for key in ("mean", "low", "high"))
         spread = ""
         if answers is not None and len(answers.seeds) > 1:
-            spread = f" ± {100 * np.std(answers.correct.mean(axis=1), ddof=1):.2f}"
+            spread = f" ± {100 * answers.correct.mean(axis=1).std(ddof=1):.2f}"
         trained, seconds = entry["trainable_parameters"], entry["fit_seconds"]
         shown.add_row(
             entry["name"],
@@ -175,7 +112,7 @@ def _errors_words(reduction: Mapping[str, float] | None) -> str:
     return f"{100 * abs(share):.0f}% {'fewer' if share >= 0 else 'more'}"
 
 
-def print_layout(layout: Layout) -> None:
+def print_layout(layout: "Layout") -> None:
     """Print a study's network layer by layer, and what each phase trains."""
     out = output()
     layers = table("layer", "kind", "group", "output shape")
@@ -214,7 +151,7 @@ def _rates_words(rates: Mapping[str, float | None]) -> str:
     return "\n".join(parts)
 
 
-def print_catalog(entries: Sequence[CatalogEntry]) -> None:
+def print_catalog(entries: Sequence["CatalogEntry"]) -> None:
     """Print the catalogue of data sets."""
     shown = table("name", "title")
     for name in ("pictures", "classes"):
