@@ -5,6 +5,7 @@ The pictures are made here, with Pillow, and by hand where Pillow cannot write w
 
 import io
 import struct
+import sys
 import threading
 import warnings
 import zlib
@@ -296,8 +297,11 @@ def test_exif_orientation_is_applied(kind: str, orientation: int) -> None:
 
 
 def test_damaged_exif_does_not_lose_the_picture() -> None:
-    for exif in (b"Exif\0\0II*\0\x08\0\0\0\xff\xff", b"Exif\0\0garbage", b"Exif\0\0"):
-        assert open_picture(saved(Image.fromarray(RGB), "JPEG", exif=exif)).format == "JPEG"
+    damaged = (b"II*\0", b"II*\0\x08\0\0\0\xff\xff", b"II*\0\xff\xff\xff\xff", b"garbage", b"MM")
+    for kind in ("JPEG", "PNG", "WEBP"):
+        for exif in damaged:
+            data = saved(Image.fromarray(RGB), kind, exif=b"Exif\0\0" + exif)
+            assert open_picture(data).picture.size == (WIDTH, HEIGHT)
 
 
 def test_a_transparent_colour_survives_turning() -> None:
@@ -339,6 +343,12 @@ def test_a_file_cut_short_is_refused_never_filled_up(
 def test_the_reason_says_what_is_there_instead(content: bytes, reason: str) -> None:
     with pytest.raises(UnreadableError, match=reason):
         open_picture(content)
+
+
+@pytest.mark.parametrize("kind", ["PCX", "TGA", "ICO", "EPS", "SGI", "JPEG2000"])
+def test_formats_beyond_the_usual_ones_are_not_even_tried(kind: str) -> None:
+    with pytest.raises(UnreadableError, match="not a picture"):
+        open_picture(saved(Image.fromarray(RGB), kind))
 
 
 def test_a_decompression_bomb_is_refused_before_it_unfolds() -> None:
@@ -384,14 +394,27 @@ def test_mislabelled_files_are_told_by_their_content() -> None:
 
 def test_warnings_and_settings_of_the_process_are_left_as_they_were() -> None:
     before = (list(warnings.filters), ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS)
-    threads = [
-        threading.Thread(target=lambda: [open_picture(data) for data in EVERY.values()])
-        for _ in range(4)
-    ]
+    opened: list[str] = []
+    bomb = png(12_000, 12_000, 8, 2, b"")  # Pillow warns of it, which is an error in this test
+
+    def open_all() -> None:
+        for _ in range(10):
+            opened.extend(open_picture(data).format for data in EVERY.values())
+            try:
+                open_picture(bomb)
+            except UnreadableError as error:
+                opened.append(str(error)[:9])
+
+    threads = [threading.Thread(target=open_all) for _ in range(4)]
+    pause = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # so that they come between each other's lines
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    sys.setswitchinterval(pause)
+    assert len(opened) == 40 * (len(EVERY) + 1)
+    assert opened.count("too large") == 40
     with pytest.raises(UnreadableError):
         open_picture(LOSSLESS["tiff-lzw"][:-5])
     after = (list(warnings.filters), ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS)

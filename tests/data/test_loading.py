@@ -128,6 +128,13 @@ def test_other_splits_are_mapped_by_name_not_by_position(plant: Plant) -> None:
     assert "the valid split has no picture of: a, b" in loaded.warnings
 
 
+def test_class_names_are_sorted_by_their_characters(plant: Plant) -> None:
+    names = ["猫", "b", "é", "A", "10", "9", "Z", "c d", "a"]
+    loaded = load_pictures(plant({f"{name}/1.png": None for name in names}), SMALL)
+    assert loaded.images.class_names == ("10", "9", "A", "Z", "a", "b", "c d", "é", "猫")
+    assert labelled(loaded) == {f"{name}/1.png": name for name in names}
+
+
 def test_a_class_that_training_does_not_know_is_an_error(plant: Plant) -> None:
     root = plant({"train/cats/1.png": None, "train/dogs/1.png": None, "test/catz/1.png": None})
     with pytest.raises(DataError) as caught:
@@ -209,6 +216,13 @@ def test_a_class_that_is_gone_from_a_test_split_is_a_warning(plant: Plant) -> No
     loaded = load_pictures(plant({**files, "test/b/1.png": b""}), SMALL)
     assert "the test split has no picture of: b" in loaded.warnings
     assert [each.name for each in loaded.left_out] == ["test/b/1.png"]
+
+
+def test_a_class_that_only_a_test_split_had_and_lost_is_an_error(plant: Plant) -> None:
+    root = plant({"train/a/1.png": None, "test/a/1.png": None, "test/b/notes.txt": b""})
+    (root / "test" / "b" / "1.png").symlink_to("nowhere.png")
+    with pytest.raises(DataError, match="nothing is left of class 'b', all 1 of its files"):
+        load_pictures(root, SMALL)
 
 
 def test_a_class_whose_folder_leads_elsewhere_is_an_error(plant: Plant, tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def test_everything_that_is_wrong_is_told_at_once(written: Written) -> None:
     message = problems(
         written(
             "filename,label,split,group\n"
-            "a.jpg,cat,train,p1\n./a.jpg,dog,train,p1\n,cat,train,p1\nb.jpg,cat,tran,\n../x,cat,,p2\n"
+            "a.jpg,cat,train,p1\nsub/../a.jpg,dog,train,p1\n,cat,train,p1\nb.jpg,cat,tran,\n../x,cat,,p2\n"
         )
     )
     for part in (
@@ -142,7 +142,7 @@ def test_everything_that_is_wrong_is_told_at_once(written: Written) -> None:
         "split is empty in line 6: fill it in every row, or drop the column",
         "group is empty in line 5",
         "1 file(s) are named twice with different label, split or group: ",
-        "'./a.jpg' (line 2 and line 3)",
+        "'sub/../a.jpg' (line 2 and line 3)",
         "1 file name(s) lead out",
     ):
         assert part in message

@@ -46,6 +46,8 @@ def test_unreadable_files_keep_their_place(entries: list[Entry], tmp_path: Path)
     results = list(over_pictures(entries[:4], number_in, "testing", limits=Limits(file_bytes=99)))
     assert [results[0], results[3]] == [0, 3]
     assert str(results[1]) == "cannot be read: No such file or directory"
+    assert isinstance(results[1], UnreadableError)
+    assert not results[1].lasting
     assert str(results[2]) == "too large: above the limit of 0 MB"
 
 
