@@ -20,7 +20,7 @@ Spec = dict[str, Any]
 """A part of a Vega-Lite specification."""
 
 LOOK: Spec = {
-    "background": None,
+    "background": "transparent",
     "padding": 0,
     "view": {"stroke": None},
     "axis": {

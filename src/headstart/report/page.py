@@ -28,7 +28,7 @@ def render(content: ReportContent) -> str:
     script = (_HERE / "script.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     figures = [made for made in (figure(content) for figure in FIGURES) if made is not None]
-    return _template().render(
+    text = _template().render(
         content=content,
         style=Markup(_style()),
         script=Markup(script),
@@ -46,6 +46,7 @@ def render(content: ReportContent) -> str:
             for name, pair in palette.strategy_colours(content.strategies, content.baseline).items()
         },
     )
+    return text.encode("utf-8", "replace").decode()
 
 
 def write(content: ReportContent, path: Path) -> Path:

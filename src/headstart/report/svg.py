@@ -34,7 +34,7 @@ _DROPPED = (
     "stroke-miterlimit",
     "version",
 )
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]|&#x(?:[0-8bcef]|1[0-9a-f]);")
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff]")
 _MEASURED = ("d", "transform", "x2", "y2")
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{2,}")
 _CIRCLE = re.compile(r"^M([\d.]+),0A[^A]+A[^AMLZ]+$")
@@ -54,26 +54,41 @@ def drawn(specification: dict[str, Any], alternative: str) -> Markup:
         The element: background and fonts left to the page, lengths rounded to a tenth of a
         pixel, tips as `<title>`. The texts in it are escaped.
     """
-    text = vl_convert.vegalite_to_svg(specification, vl_version=VEGA_LITE, allowed_base_urls=[])
+    text = vl_convert.vegalite_to_svg(
+        _clean(specification), vl_version=VEGA_LITE, allowed_base_urls=[]
+    )
     return tidied(text, alternative)
 
 
 def tidied(text: str, alternative: str) -> Markup:
     """Vega's SVG text made fit for the page, as `drawn` tells."""
-    root = ElementTree.fromstring(_CONTROL.sub("", text))
+    root = ElementTree.fromstring(text)
+    _tidy(root)
     _prune(root)
     for attribute in ("width", "height"):
         root.attrib.pop(attribute, None)
     root.set("role", "img")
-    root.set("aria-label", alternative)
+    root.set("aria-label", _CONTROL.sub("", alternative))
     return Markup(ElementTree.tostring(root, encoding="unicode"))
+
+
+def _clean(value: Any) -> Any:
+    """A specification whose texts can be written: vl-convert aborts the process on a NUL.
+
+    Names of files may also hold half a character, which no encoding can write.
+    """
+    if isinstance(value, str):
+        return _CONTROL.sub("", value).encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_clean(key): _clean(own) for key, own in value.items()}
+    return [_clean(own) for own in value] if isinstance(value, list) else value
 
 
 def _prune(parent: ElementTree.Element) -> None:
     """Drop what Vega writes for nobody, keep tips, and merge crowds of marks."""
     kept: list[ElementTree.Element] = []
     for child in list(parent):
-        background = child.get("fill") == "white" and child.tag == RECT
+        background = child.get("fill") in ("white", "transparent") and child.tag == RECT
         if background or child.get("display") == "none" or _is_empty(child):
             continue
         _tidy(child)

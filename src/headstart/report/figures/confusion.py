@@ -22,7 +22,7 @@ LEAST_WORST = 0.05
 """The share that is drawn in full strength is the commonest mistake's, but no less than this: a
 matrix of rare mistakes shall look calm."""
 
-STRONGEST = 0.55
+STRONGEST = 0.46
 """The strongest tint of a cell on which the page's ink is still read with ease (WCAG AA)."""
 
 

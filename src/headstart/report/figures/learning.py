@@ -170,8 +170,8 @@ def _draw(
             {"title": title, "width": drawing.width, "height": height, "layer": layers}
             for title, height, layers in zip(titles, heights, (above, below), strict=True)
         ],
-        spacing=10,
-    )
+        spacing=34,
+    ) | {"bounds": "flush"}
 
 
 def _records(drawing: Drawing, record: LearningCurves, strategy: str) -> _Cell:

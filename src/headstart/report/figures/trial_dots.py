@@ -67,7 +67,8 @@ def _reading(content: ReportContent, *, several: bool) -> str:
     if most <= MOST_LINES:
         told += (
             " A thin line joins the trials of one seed, which saw the same pictures in the same "
-            "order: lines that all lean the same way are what a real difference looks like."
+            "order: lines that all lean the same way are what a real difference looks like. Point "
+            "at a dot to follow its seed through the figures."
         )
     if most > MOST_DOTS:
         told += f" Of {most:,} trials a row, {MOST_DOTS} are drawn, evenly by rank."
