@@ -168,7 +168,7 @@ def audit(
         path: What `find_pictures` takes.
         topics: Which of nested folders is the class: the ``"first"`` one, or the whole ``"path"``.
         limits: What is refused for its size.
-        workers: Threads; as many as there are processors when omitted.
+        workers: Threads; one more than there are processors when omitted.
         progress: Called after each picture; a bar on the terminal when omitted.
 
     Raises:

@@ -182,7 +182,9 @@ def flatten(picture: Image.Image, channels: int, background: Colour) -> Image.Im
         rgba = picture.convert("RGBA")
         base = Image.new("RGBA", rgba.size, (*background, 255))
         return Image.alpha_composite(base, rgba).convert("RGB").convert(mode)
-    if picture.mode in ("1", "L", mode):
+    if picture.mode == mode:
+        return picture
+    if picture.mode in ("1", "L"):
         return picture.convert(mode)
     return picture.convert("RGB").convert(mode)
 

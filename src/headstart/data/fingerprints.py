@@ -43,7 +43,7 @@ def content_hashes(
         entries: The pictures.
         cache: Where hashes are remembered.
         limits: What is refused for its size.
-        workers: Threads; as many as there are processors when omitted.
+        workers: Threads; one more than there are processors when omitted.
         progress: Called after each picture that is read; a bar on the terminal when omitted.
     """
     place = cache.hashes / f"{hashlib.sha256(str(root.resolve()).encode(*_BYTES)).hexdigest()}.json"

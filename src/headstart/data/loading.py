@@ -74,7 +74,7 @@ def load_pictures(
         topics: Which of nested folders is the class: the ``"first"`` one, or the whole ``"path"``.
         limits: What is refused for its size.
         cache: Where decoded pictures are kept; `PictureCache.usual` when omitted.
-        workers: Threads; as many as there are processors when omitted.
+        workers: Threads; one more than there are processors when omitted.
         progress: Called after each picture; a bar on the terminal when omitted.
 
     Raises:
