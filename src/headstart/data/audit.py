@@ -14,7 +14,7 @@ from typing import Any
 
 from headstart.data.classes import check_classes
 from headstart.data.decode import Payload, UnreadableError, open_picture
-from headstart.data.entries import USUAL_LIMITS, Entry, LeftOut, Limits
+from headstart.data.entries import USUAL_LIMITS, Entry, Found, LeftOut, Limits
 from headstart.data.fingerprints import content_hash
 from headstart.data.folders import Topics, find_pictures
 from headstart.data.loading import mislabelled_files
@@ -175,8 +175,6 @@ def audit(
         DataError: If there are no pictures at all; all else is told in the result.
     """
     found = find_pictures(path, topics=topics, limits=limits)
-    used: list[tuple[Entry, _Look]] = []
-    left_out = list(found.left_out)
     looks = over_pictures(
         found.entries,
         partial(_look, limits=limits),
@@ -185,37 +183,45 @@ def audit(
         workers=workers,
         progress=progress,
     )
+    used: list[tuple[Entry, _Look]] = []
+    left_out = list(found.left_out)
     for entry, look in zip(found.entries, looks, strict=True):
         if isinstance(look, UnreadableError):
             left_out.append(LeftOut.of(entry, str(look)))
         else:
             used.append((entry, look))
-    entries = [entry for entry, _ in used]
+    return _told(found, used, left_out)
+
+
+def _told(found: Found, used: Sequence[tuple[Entry, _Look]], left_out: Sequence[LeftOut]) -> Audit:
+    """Everything that the looks tell."""
+    entries, looks = [entry for entry, _ in used], [look for _, look in used]
     check = check_classes(entries, left_out, stated=found.class_order)
-    rows = _class_rows(entries, left_out, check.names)
     problems = list(check.problems)
     if not any(entry.label is not None for entry in entries) and not problems:
         problems.append("no picture has a label: they can be predicted, not learnt from")
+    rows = _class_rows(entries, left_out, check.names)
     return Audit(
-        found.layout,
-        rows,
-        _counted(look.format for _, look in used),
-        _counted(look.mode for _, look in used),
-        _sizes([look.size for _, look in used]),
-        sum(look.animated for _, look in used),
-        tuple(left_out),
-        found.others,
-        _duplicates(used),
-        tuple(mislabelled_files(entries, [look.format for _, look in used])),
-        tuple(entry.name for entry, look in used if look.blank),
-        {
-            str(row.name): row.train + row.unsplit
-            for row in rows
-            if row.name is not None and row.train + row.unsplit < FEWEST_A_CLASS
-        },
-        tuple(problems),
-        (*found.warnings, *check.warnings),
+        layout=found.layout,
+        classes=rows,
+        formats=_counted(look.format for look in looks),
+        modes=_counted(look.mode for look in looks),
+        sizes=_sizes([look.size for look in looks]),
+        animated=sum(look.animated for look in looks),
+        left_out=tuple(left_out),
+        others=found.others,
+        duplicates=_duplicates(used),
+        mislabelled=tuple(mislabelled_files(entries, [look.format for look in looks])),
+        blank=tuple(entry.name for entry, look in used if look.blank),
+        small_classes=_small_classes(rows),
+        problems=tuple(problems),
+        warnings=(*found.warnings, *check.warnings),
     )
+
+
+def _small_classes(rows: Sequence[ClassRow]) -> dict[str, int]:
+    taught = {row.name: row.train + row.unsplit for row in rows if row.name is not None}
+    return {name: count for name, count in taught.items() if count < FEWEST_A_CLASS}
 
 
 def _look(payload: Payload, limits: Limits) -> _Look:

@@ -1,9 +1,10 @@
 """From a path to an image set: find, hash, decode once, check the classes."""
 
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,78 +87,101 @@ def load_pictures(
     labelled = [entry for entry in found.entries if entry.label is not None]
     unlabelled = without_labels(found)
     left_out = [*found.left_out, *unlabelled]
+    # Before any decoding, which may take long, and again for what decoding leaves.
     _refuse(check_classes(labelled, left_out, stated=found.class_order, model=class_names).problems)
     if not labelled:
         raise DataError(_no_labels(found))
     hashes = content_hashes(
         found.root, labelled, cache, limits=limits, workers=workers, progress=progress
     )
-    read = [number for number, each in enumerate(hashes) if isinstance(each, str)]
-    entries = [labelled[number] for number in read]
-    kept = keep_pictures(
-        [str(hashes[number]) for number in read],
-        preprocessing,
-        lambda numbers: _decoded(
-            [entries[number] for number in numbers],
-            [str(hashes[read[number]]) for number in numbers],
-            preprocessing,
-            limits=limits,
-            workers=workers,
-            progress=progress,
-        ),
-        cache,
-        limits,
-    )
-    left_out += [
-        LeftOut.of(entry, str(each))
-        for entry, each in zip(labelled, hashes, strict=True)
-        if isinstance(each, UnreadableError)
-    ]
-    left_out += [LeftOut.of(entries[number], reason) for number, reason in kept.reasons.items()]
-    used = [entries[number] for number in kept.numbers]
-    check = check_classes(used, left_out, stated=found.class_order, model=class_names)
+    read = partial(over_pictures, limits=limits, workers=workers, progress=progress)
+    rows = _rows(labelled, hashes, cache, _Decoder(preprocessing, limits, read))
+    left_out += rows.left_out
+    check = check_classes(rows.used, left_out, stated=found.class_order, model=class_names)
     _refuse(check.problems)
     return LoadedPictures(
-        _image_set(found, kept.pictures, used, check.names),
-        tuple(entry.name for entry in used),
-        tuple(str(hashes[read[number]]) for number in kept.numbers),
-        tuple(str(entry.group) for entry in used) if any(entry.group for entry in used) else None,
+        _image_set(found, rows.kept.pictures, rows.used, check.names),
+        tuple(entry.name for entry in rows.used),
+        rows.hashes,
+        _groups(rows.used),
         tuple(left_out),
-        (*found.warnings, *check.warnings, *_notes(used, kept, len(unlabelled)), *kept.warnings),
+        (*found.warnings, *check.warnings, *_notes(rows, len(unlabelled)), *rows.kept.warnings),
     )
 
 
-def _decoded(
-    entries: Sequence[Entry],
-    hashes: Sequence[str],
-    preprocessing: Preprocessing,
-    *,
-    limits: Limits,
-    workers: int | None,
-    progress: Progress | None,
-) -> Generator[Decoded | UnreadableError]:
-    """Decode pictures, making sure that each is still the one that was hashed.
+@dataclass(frozen=True)
+class _Decoder:
+    """How pictures are decoded."""
 
-    Otherwise a file that is being written meanwhile would be remembered as what it is not.
-    """
+    preprocessing: Preprocessing
+    limits: Limits
+    read: Callable[..., Generator[tuple[str, Decoded | UnreadableError] | UnreadableError]]
 
-    def work(payload: Payload) -> tuple[str, Decoded | UnreadableError]:
+    def decoded(
+        self, entries: Sequence[Entry], hashes: Sequence[str]
+    ) -> Generator[Decoded | UnreadableError]:
+        """Decode pictures, making sure that each is still the one that was hashed.
+
+        Otherwise a file that is being written meanwhile would be remembered as what it is not.
+        """
+        with closing(self.read(entries, self._work, "decoding")) as results:
+            for expected, result in zip(hashes, results, strict=True):
+                if isinstance(result, UnreadableError):
+                    yield result
+                elif result[0] == expected:
+                    yield result[1]
+                else:
+                    yield UnreadableError("changed while it was read", lasting=False)
+
+    def _work(self, payload: Payload) -> tuple[str, Decoded | UnreadableError]:
         try:
-            return content_hash(payload), decode(payload, preprocessing, limits)
+            return content_hash(payload), decode(payload, self.preprocessing, self.limits)
         except UnreadableError as error:
             return content_hash(payload), error
 
-    results = over_pictures(
-        entries, work, "decoding", limits=limits, workers=workers, progress=progress
+
+@dataclass(frozen=True)
+class _Rows:
+    """Pictures that could be decoded, their files' hashes, and the others."""
+
+    kept: KeptPictures
+    used: tuple[Entry, ...]
+    hashes: tuple[str, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def _rows(
+    labelled: Sequence[Entry],
+    hashes: Sequence[str | UnreadableError],
+    cache: PictureCache,
+    decoder: _Decoder,
+) -> _Rows:
+    """Decode pictures, or take them from the cache."""
+    left_out: list[LeftOut] = []
+    entries: list[Entry] = []
+    known: list[str] = []
+    for entry, each in zip(labelled, hashes, strict=True):
+        if isinstance(each, UnreadableError):
+            left_out.append(LeftOut.of(entry, str(each)))
+        else:
+            entries.append(entry)
+            known.append(each)
+    kept = keep_pictures(
+        known,
+        decoder.preprocessing,
+        lambda numbers: decoder.decoded(
+            [entries[number] for number in numbers], [known[number] for number in numbers]
+        ),
+        cache,
+        decoder.limits,
     )
-    with closing(results):
-        for expected, result in zip(hashes, results, strict=True):
-            if isinstance(result, UnreadableError):
-                yield result
-            elif result[0] == expected:
-                yield result[1]
-            else:
-                yield UnreadableError("changed while it was read", lasting=False)
+    left_out += [LeftOut.of(entries[number], reason) for number, reason in kept.reasons.items()]
+    return _Rows(
+        kept,
+        tuple(entries[number] for number in kept.numbers),
+        tuple(known[number] for number in kept.numbers),
+        tuple(left_out),
+    )
 
 
 def _image_set(
@@ -193,8 +217,13 @@ def mislabelled_files(used: Sequence[Entry], formats: Sequence[str]) -> list[str
     ]
 
 
-def _notes(used: Sequence[Entry], kept: KeptPictures, unlabelled: int) -> Iterator[str]:
-    wrong = mislabelled_files(used, kept.formats)
+def _groups(used: Sequence[Entry]) -> tuple[str, ...] | None:
+    groups = tuple(entry.group for entry in used if entry.group is not None)
+    return groups or None  # a manifest has a group in every row, or in none
+
+
+def _notes(rows: _Rows, unlabelled: int) -> Iterator[str]:
+    wrong = mislabelled_files(rows.used, rows.kept.formats)
     if wrong:
         yield f"{len(wrong):,} file(s) are used, but their suffix is wrong: {shortened(wrong)}"
     if unlabelled:
