@@ -1,17 +1,16 @@
 """The architecture in a Keras file: its JSON → an ordered list of layer calls.
 
-Keras writes a model as layers, each with the nodes at which it was called. Keras 2 names a node's
-inputs as ``["conv", 0, 0, {…}]``; Keras 3 spells them out as ``__keras_tensor__``. Models inside
-models are unfolded here, so that what comes out is one graph of plain layers.
+Keras writes a model as layers, each with the nodes at which it was called. Models inside models
+are unfolded here, so that what comes out is one graph of plain layers.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import NoneType
 from typing import Any
 
 from headstart.errors import NetworkError
 from headstart.networks.keras_layers import KNOWN
+from headstart.networks.keras_nodes import Reference, calls_in, reference
 
 _SEQUENTIAL = "Sequential"
 _FUNCTIONAL = ("Functional", "Model")
@@ -19,7 +18,6 @@ _OPERATIONS = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer", "ClassMetho
 _DEEPEST = 20  # models inside models
 _MOST_CALLS = 5_000  # the largest of Keras' own applications has some 1,200
 
-Reference = tuple[str, int]
 Path = tuple[str, ...]
 
 
@@ -184,7 +182,10 @@ def _sequence(raw: Mapping[str, Any], path: Path) -> list[Entry]:
 
 def _graph(raw: Mapping[str, Any], path: Path) -> list[Entry]:
     """A functional model's layers with their nodes."""
-    return [_entry(layer, path, tuple(_nodes(layer))) for layer in _layers(raw)]
+    return [
+        _entry(layer, path, calls_in(layer.get("inbound_nodes"), _where(layer)))
+        for layer in _layers(raw)
+    ]
 
 
 def _entry(raw: Mapping[str, Any], path: Path, nodes: tuple[tuple[Reference, ...], ...]) -> Entry:
@@ -195,65 +196,13 @@ def _entry(raw: Mapping[str, Any], path: Path, nodes: tuple[tuple[Reference, ...
     return Entry(own, kind, config, nodes)
 
 
-def _nodes(layer: Mapping[str, Any]) -> Iterator[tuple[Reference, ...]]:
-    """What each call of a layer is given, in either Keras' spelling."""
-    where = f"layer {_name(layer)!r} ({_kind(layer)})"
-    for node in _listed(layer.get("inbound_nodes"), where):
-        if isinstance(node, Mapping):
-            found, settings = list(_tensors(node.get("args"), where)), [node.get("kwargs")]
-        else:
-            bare = isinstance(node, list) and node and isinstance(node[0], str)
-            items = [node] if bare else _listed(node, where)
-            found = [_reference(item, where) for item in items]
-            settings = [item[3] for item in items if len(item) > 3]
-        told = [pair for one in settings if isinstance(one, Mapping) for pair in one.items()]
-        unknown = {key: value for key, value in told if value not in (None, False)}
-        if unknown or not found:
-            raise NetworkError(
-                f"{where} is called in a way that cannot be followed, with"
-                f" {unknown or 'nothing'}: call it with tensors alone, and save the model again"
-            )
-        yield tuple(found)
-
-
-def _listed(value: Any, where: str) -> list[Any]:
-    if not isinstance(value, list | NoneType):
-        raise NetworkError(
-            f"{where} is called with {str(value)[:60]!r}, where a list was expected: the file is"
-            " damaged, save the model again"
-        )
-    return value or []
-
-
-def _tensors(value: Any, where: str) -> Iterator[Reference]:
-    """The tensors among Keras 3's arguments, in order; nothing else may be there."""
-    if isinstance(value, list):
-        for item in value:
-            yield from _tensors(item, where)
-        return
-    config = value.get("config") if isinstance(value, Mapping) else None
-    if not isinstance(config, Mapping) or "keras_history" not in config:
-        raise NetworkError(
-            f"{where} is called with {str(value)[:60]!r}, which is no layer's output: use a layer"
-            " such as Rescaling for constants, and save the model again"
-        )
-    yield _reference(config["keras_history"], where)
-
-
-def _reference(item: Any, where: str) -> Reference:
-    match item:
-        case [str() as name, int() as node, int() as tensor, *_] if tensor == 0:
-            return name, node
-    raise NetworkError(f"{where} takes {str(item)[:60]!r}, which is no single layer's output")
-
-
 def _only(raw: Mapping[str, Any], key: str, where: str) -> Reference:
     """The one input or output of a functional model."""
     value = raw["config"].get(key)
     while isinstance(value, list | Mapping) and len(value) == 1:
         value = value[0] if isinstance(value, list) else next(iter(value.values()))
     if isinstance(value, list) and value and isinstance(value[0], str):
-        return _reference(value, where)
+        return reference(value, where)
     count = len(value) if isinstance(value, list | Mapping) else 0
     word = key.removesuffix("_layers")
     raise NetworkError(
@@ -292,11 +241,13 @@ def _unfold(model: Model, picture: int, calls: list[Call]) -> int:
     while waiting and len(waiting) <= _MOST_CALLS:
         blocked = []
         for entry, key, node in waiting:
-            if not all(reference in values for reference in node):
+            if not all(source in values for source in node):
                 blocked.append((entry, key, node))
                 continue
-            given = tuple(values[reference] for reference in node)
+            given = tuple(values[source] for source in node)
             if entry.inner is not None:
+                if len(given) != 1:
+                    raise NetworkError(f"model {entry.name!r} takes one input, not {len(given)}")
                 values[key] = _unfold(entry.inner, given[0], calls)
                 continue
             if len(calls) >= _MOST_CALLS:
@@ -320,7 +271,7 @@ def _first_nodes(model: Model) -> dict[str, int]:
     The last call of a layer is always used by something, so the largest number tells.
     """
     used: dict[str, int] = {}
-    given = [reference for entry in model.entries for node in entry.nodes for reference in node]
+    given = [source for entry in model.entries for node in entry.nodes for source in node]
     for name, number in (model.target, *given):
         used[name] = max(used.get(name, 0), number)
     return {
@@ -357,6 +308,10 @@ def _name(raw: Mapping[str, Any]) -> str:
     config = raw["config"]
     inner = config.get("name") if isinstance(config, Mapping) else None
     return str(raw.get("name") or inner or raw["class_name"])
+
+
+def _where(raw: Mapping[str, Any]) -> str:
+    return f"layer {_name(raw)!r} ({_kind(raw)})"
 
 
 def _module(raw: Mapping[str, Any]) -> str:
