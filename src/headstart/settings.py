@@ -60,7 +60,7 @@ def list_problems(
     error: ValidationError, model: type[BaseModel], values: Any = None
 ) -> list[tuple[tuple[str, ...], str]]:
     """Every problem of a validation as the path of its key and a sentence."""
-    found: list[tuple[tuple[str, ...], str]] = []
+    found: list[tuple[tuple[str, ...], str | None]] = []
     unions: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     problems = error.errors(include_url=False)
     for problem in problems:
@@ -73,13 +73,17 @@ def list_problems(
         if isinstance(cause, ManyProblemsError):
             found += [((*path, *below), sentence) for below, sentence in cause.problems]
         elif len(path) < len(loc) and path[-1:] != (str(loc[-1]),):
+            if path not in unions:
+                found.append((path, None))  # told below, when all of its branches are known
             unions.setdefault(path, []).append(problem)
         else:
             found.append((path, _sentence(problem, loc, model)))
-    for path, branches in unions.items():
-        if not any(other[: len(path)] == path for other, _ in found):
-            found.append((path, _branches_sentence(branches, model)))
-    return found
+    told = [path for path, sentence in found if sentence is not None]
+    return [
+        (path, _branches_sentence(unions[path], model) if sentence is None else sentence)
+        for path, sentence in found
+        if sentence is not None or not any(other[: len(path)] == path for other in told)
+    ]
 
 
 def _users_path(loc: Sequence[int | str], values: Any, missing: bool) -> tuple[str, ...]:

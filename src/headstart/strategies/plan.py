@@ -4,7 +4,8 @@ A plan is where the body starts and a tuple of phases. A phase says which layer 
 which rate (`None` means frozen), for how long, with which optimiser. Everything else is derived.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
@@ -155,21 +156,36 @@ class Plan:
         )
 
     def check(self, groups: Sequence[str]) -> None:
-        """Refuse a plan that does not say exactly once what happens to each layer group.
+        """Refuse a plan that cannot be followed on a network with these layer groups.
 
         Raises:
             StudyError: Naming every phase and group concerned.
         """
         problems = [] if self.phases else ["a plan needs at least one phase"]
         for phase in self.phases:
-            missing = [group for group in groups if group not in phase.rates]
-            unknown = [group for group in phase.rates if group not in groups]
-            if missing or unknown:
-                problems.append(
-                    f"phase {phase.name!r} says nothing of {missing} and names unknown {unknown}; "
-                    f"the layer groups are {list(groups)}"
-                )
-            if not any(rate is not None for rate in phase.rates.values()):
-                problems.append(f"phase {phase.name!r} freezes everything: nothing would train")
+            problems += [f"phase {phase.name!r} {text}" for text in _problems(phase, groups)]
         if problems:
             raise StudyError(*problems)
+
+
+def _problems(phase: Phase, groups: Sequence[str]) -> Iterator[str]:
+    """What is wrong with a phase; each layer group must be told exactly once what happens to it."""
+    missing = [group for group in groups if group not in phase.rates]
+    unknown = [group for group in phase.rates if group not in groups]
+    if missing or unknown:
+        yield (
+            f"says nothing of {missing} and names unknown {unknown}; the layer groups are "
+            f"{list(groups)}"
+        )
+    rates = {group: rate for group, rate in phase.rates.items() if rate is not None}
+    if not rates:
+        yield "freezes everything: nothing would train"
+    for group, rate in rates.items():
+        if not 0 < rate < math.inf:
+            yield f"has the rate {rate} for {group!r}: give more than 0, or None to freeze it"
+    if (phase.epochs is None) == (phase.steps is None):
+        yield f"has epochs = {phase.epochs} and steps = {phase.steps}: give one of them"
+    for name in ("epochs", "steps", "batch_size", "patience"):
+        count = getattr(phase, name)
+        if count is not None and count < 1:
+            yield f"has {name} = {count}: at least 1 is needed"

@@ -13,6 +13,22 @@ from headstart.data.tasks import Examples
 _EVALUATION_BATCH = 1000
 
 
+def batch_sizes(pictures: int, batch_size: int, *, lone_picture: bool = True) -> list[int]:
+    """The sizes of the batches of one epoch, full ones first.
+
+    Args:
+        pictures: How many there are.
+        batch_size: Pictures a batch.
+        lone_picture: Whether the last batch may be a single picture beside larger ones; if not,
+            that picture joins the batch before it.
+    """
+    full, rest = divmod(pictures, batch_size)
+    sizes = [batch_size] * full + [rest] * bool(rest)
+    if rest == 1 and full and not lone_picture:
+        sizes[-2:] = [batch_size + 1]
+    return sizes
+
+
 class Batches:
     """Pictures (and labels) on a device, given out as scaled float32 batches.
 
@@ -31,7 +47,9 @@ class Batches:
         *,
         channels_last: bool = False,
     ) -> None:
-        self._pictures = torch.from_numpy(np.ascontiguousarray(pictures)).to(device)
+        # PyTorch cannot promise to leave a read-only array alone, so that is copied.
+        own = np.require(pictures, requirements=["C", "W"])
+        self._pictures = torch.from_numpy(own).to(device)
         self._shift = torch.from_numpy(scaling.shift).to(device)
         self._factor = torch.from_numpy(1 / scaling.divisor).to(device)
         self._shifted = bool(scaling.shift.any())

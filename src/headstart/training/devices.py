@@ -3,11 +3,11 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
-from headstart.errors import TrainingError
+from headstart.errors import TrainingError, nearest
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -18,6 +18,10 @@ def choose_device(name: DeviceName) -> torch.device:
     Raises:
         TrainingError: If this machine does not have it.
     """
+    if name not in get_args(DeviceName):
+        raise TrainingError(
+            f"there is no device {name!r}: {nearest(str(name), get_args(DeviceName))}"
+        )
     available = {
         "cpu": True,
         "cuda": torch.cuda.is_available(),
@@ -62,8 +66,9 @@ def _deterministic_kernels() -> Iterator[None]:
     """Switch PyTorch's deterministic algorithms on; setting them imports its compiler."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled()
+    warned_only = torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before)
+        torch.use_deterministic_algorithms(before, warn_only=warned_only)

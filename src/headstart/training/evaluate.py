@@ -1,25 +1,53 @@
 """What a network says of pictures, and how good that is."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from headstart.networks.groups import Network
-from headstart.networks.heads import probabilities
+from headstart.networks.heads import loss, probabilities
 from headstart.training.batches import Batches
 
 _SMALLEST = 1e-7  # where a probability is cut off in a logarithm, as Keras does
 
 
+@contextmanager
+def evaluating(network: Network) -> Iterator[None]:
+    """Within it, dropout is off, statistics are fixed and no gradients are kept.
+
+    Every module is put back into its own mode afterwards.
+    """
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
 def predict_probabilities(network: Network, batches: Batches) -> NDArray[np.float32]:
     """Class probabilities, shape (N, classes), float32, with dropout off and statistics fixed."""
-    was_training = network.training
-    network.eval()
-    with torch.inference_mode():
+    with evaluating(network):
         parts = [probabilities(network(inputs)).cpu() for inputs, _ in batches.in_order()]
-    network.train(was_training)
     values: NDArray[np.float32] = torch.cat(parts).numpy()
     return values
+
+
+def evaluate_loss(network: Network, batches: Batches) -> tuple[float, float]:
+    """Mean loss in nats, and accuracy, on labelled pictures."""
+    total, right = 0.0, 0
+    with evaluating(network):
+        for inputs, labels in batches.in_order():
+            assert labels is not None
+            logits = network(inputs)
+            total += float(loss(logits, labels)) * len(labels)
+            right += int((probabilities(logits).argmax(dim=1) == labels).sum())
+    return total / len(batches), right / len(batches)
 
 
 def accuracy(predicted: NDArray[np.float32], labels: NDArray[np.int64]) -> float:

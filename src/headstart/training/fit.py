@@ -10,15 +10,13 @@ from torch import Tensor, nn
 
 from headstart.errors import TrainingError
 from headstart.networks.groups import Network
-from headstart.networks.heads import loss, probabilities
+from headstart.networks.heads import loss
 from headstart.seeding import generator, stream_seed
 from headstart.strategies.plan import Phase, Plan
-from headstart.training.batches import Batches
+from headstart.training.batches import Batches, batch_sizes
+from headstart.training.evaluate import evaluate_loss
 from headstart.training.optimizers import PhaseOptimizer
 from headstart.training.schedules import rate_factor
-
-# BatchNorm and InstanceNorm in all their forms, timm's too.
-_NORMS = nn.modules.batchnorm._NormBase
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class Epoch:
     Attributes:
         phase: The phase's name.
         epoch: From 1, counted over all phases.
-        train_loss: Mean loss over the steps of the epoch, while training, in nats.
+        train_loss: Mean loss over the pictures of the epoch, while training, in nats.
         val_loss: Loss on the validation split afterwards, in nats.
         val_accuracy: Share of the validation pictures told rightly.
         seconds: From the start of the fit.
@@ -75,6 +73,10 @@ def fit(
     strategies of one seed see the pictures in the same order. Frozen groups are left bit-identical,
     buffers included.
 
+    In a network that takes statistics from batches (BatchNorm), a last batch of one picture would
+    have none: that picture joins the batch before it, whatever is frozen, so that all strategies
+    of one network see the same batches.
+
     Args:
         network: On the batches' device, already holding the weights it starts from.
         plan: What trains when; must cover the network's groups.
@@ -84,10 +86,14 @@ def fit(
         on_epoch: Told every epoch as it ends.
 
     Raises:
-        TrainingError: If the loss is no longer a finite number.
+        TrainingError: If the loss is no longer a finite number, there is nothing to learn from or
+            to choose with, or BatchNorm would have to learn from batches of one picture.
         StudyError: If the plan does not fit the network.
     """
     plan.check(network.group_names)
+    for part, batches in (("training", train), ("validation", valid)):
+        if batches.labels is None or not len(batches):
+            raise TrainingError(f"there are no labelled {part} pictures: give at least one")
     clock = _Clock()
     done: list[Epoch] = []
     steps = 0
@@ -112,16 +118,23 @@ def fit(
 def set_modes(network: Network, phase: Phase) -> None:
     """Make exactly the phase's groups learn: gradients, and the statistics of normalisation.
 
-    Dropout stays on everywhere: it belongs to the architecture, not to a group's weights.
+    A module of a frozen group that holds buffers is put into evaluation mode, whatever it is, as
+    buffers only change in training mode. Dropout stays on everywhere: it belongs to the
+    architecture, not to a group's weights.
     """
     network.train()
     for name, module in network.named_modules():
-        if isinstance(module, _NORMS) and (
-            phase.batch_norm == "frozen" or not phase.trains(network.group_of(name))
-        ):
-            module.eval()
+        buffers = [f"{name}.{buffer}" for buffer, _ in module.named_buffers(recurse=False)]
+        frozen = any(not phase.trains(network.group_of(buffer)) for buffer in buffers)
+        if frozen or (phase.batch_norm == "frozen" and _has_statistics(module)):
+            module.training = False  # of this module alone, not of those inside it
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(phase.trains(network.group_of(name)))
+
+
+def _has_statistics(module: nn.Module) -> bool:
+    """Whether a module keeps running statistics, as BatchNorm does in all its forms."""
+    return any(name.startswith("running_") for name, _ in module.named_buffers(recurse=False))
 
 
 class _Clock:
@@ -154,8 +167,14 @@ class _Course:
         self._seed = seed
         self._clock = clock
         self._optimizer = PhaseOptimizer(network, phase)
-        per_epoch = math.ceil(len(train) / phase.batch_size)
-        self._total_steps = phase.steps or per_epoch * (phase.epochs or 0)
+        normed = [module for module in network.modules() if _has_statistics(module)]
+        self._sizes = batch_sizes(len(train), phase.batch_size, lone_picture=not normed)
+        self._total_steps = phase.steps or len(self._sizes) * (phase.epochs or 0)
+        if max(self._sizes) == 1 and any(module.training for module in normed):
+            raise TrainingError(
+                f"BatchNorm cannot learn from batches of one picture (phase {phase.name!r}): raise "
+                'batch_size, or set batch_norm = "frozen"'
+            )
         self.steps = 0
         self.kept = (math.inf, 0.0)
 
@@ -168,6 +187,7 @@ class _Course:
         while self.steps < self._total_steps:
             train_loss = self._one_epoch(number)
             self.kept = evaluate_loss(self._network, self._valid)
+            self._check_finite(self.kept[0], "validation loss", number)
             yield Epoch(self._phase.name, number, train_loss, *self.kept, self._clock.seconds)
             number += 1
             if self._phase.patience is None:
@@ -192,7 +212,7 @@ class _Course:
         )
         total = torch.zeros((), device=train.device)
         seen = 0
-        for rows in torch.split(order, phase.batch_size):
+        for rows in torch.split(order, self._sizes):
             if self.steps == self._total_steps:
                 break
             value = loss(self._network(train.inputs(rows)), labels.index_select(0, rows))
@@ -203,28 +223,15 @@ class _Course:
             seen += len(rows)
             self.steps += 1
         mean = float(total) / seen
-        if not math.isfinite(mean):
-            raise TrainingError(
-                f"the loss became {mean} in epoch {number} (phase {phase.name!r}): lower the "
-                "learning rate, or scale the pictures"
-            )
+        self._check_finite(mean, "loss", number)
         return mean
 
-
-def evaluate_loss(network: Network, batches: Batches) -> tuple[float, float]:
-    """Mean loss in nats and accuracy on labelled pictures; the modules' modes are kept."""
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
-    total, right = 0.0, 0
-    with torch.inference_mode():
-        for inputs, labels in batches.in_order():
-            assert labels is not None
-            logits = network(inputs)
-            total += float(loss(logits, labels)) * len(labels)
-            right += int((probabilities(logits).argmax(dim=1) == labels).sum())
-    for module, mode in modes.items():
-        module.training = mode
-    return total / len(batches), right / len(batches)
+    def _check_finite(self, value: float, what: str, epoch: int) -> None:
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the {what} became {value} in epoch {epoch} (phase {self._phase.name!r}): lower "
+                "the learning rate, or scale the pictures"
+            )
 
 
 def _cuda_devices(device: torch.device) -> Sequence[int]:

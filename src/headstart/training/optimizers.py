@@ -14,42 +14,64 @@ from torch.optim.adam import adam
 from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
+from headstart.errors import TrainingError
 from headstart.networks.groups import Network
 from headstart.strategies.plan import Optimizer, Phase
 
+Columns = list[list[Tensor]]
+
 
 class _Rule(ABC):
-    """One update rule with the state of one layer group's parameters."""
+    """One update rule with its state for the parameters of one layer group.
+
+    The state is a list of columns (such as the momenta), each with a tensor a parameter.
+    """
+
+    has_fused = True
 
     def __init__(self, parameters: Sequence[Tensor], settings: Optimizer) -> None:
-        self.parameters = list(parameters)
         self.settings = settings
         # The fused kernels update all numbers of a tensor in one pass over memory.
-        self.fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
-
-    def zeros(self) -> list[Tensor]:
-        """A tensor of zeros for each parameter."""
-        return [torch.zeros_like(p) for p in self.parameters]
-
-    def counters(self) -> list[Tensor]:
-        """A step counter for each parameter, where PyTorch's kernels expect it."""
-        return [torch.zeros((), device=p.device if self.fused else "cpu") for p in self.parameters]
+        self.fused = self.has_fused and all(p.device.type in ("cpu", "cuda") for p in parameters)
+        self._parameters = list(parameters)
+        self._state = self.fresh_state(self._parameters)
 
     @abstractmethod
-    def update(self, parameters: list[Tensor], gradients: list[Tensor], lr: float) -> None:
-        """Change the parameters in place."""
+    def fresh_state(self, parameters: Sequence[Tensor]) -> Columns:
+        """The state before the first step."""
+
+    @abstractmethod
+    def update(
+        self, parameters: list[Tensor], gradients: list[Tensor], state: Columns, lr: float
+    ) -> None:
+        """Change parameters and state in place."""
+
+    def step(self, lr: float) -> None:
+        """Update the parameters that the last loss depended on, and no other."""
+        used = [n for n, parameter in enumerate(self._parameters) if parameter.grad is not None]
+        if used:
+            parameters = [self._parameters[n] for n in used]
+            gradients = [p.grad for p in parameters if p.grad is not None]
+            state = [[column[n] for n in used] for column in self._state]
+            self.update(parameters, gradients, state, lr)
+
+    def counters(self, parameters: Sequence[Tensor]) -> list[Tensor]:
+        """A step counter for each parameter, where PyTorch's kernels expect it."""
+        return [torch.zeros((), device=p.device if self.fused else "cpu") for p in parameters]
 
 
 class _Sgd(_Rule):
-    def __init__(self, parameters: Sequence[Tensor], settings: Optimizer) -> None:
-        super().__init__(parameters, settings)
-        self.buffers: list[Tensor | None] = [None] * len(self.parameters)
+    def fresh_state(self, parameters: Sequence[Tensor]) -> Columns:
+        return [_zeros(parameters)] if self.settings.momentum else []
 
-    def update(self, parameters: list[Tensor], gradients: list[Tensor], lr: float) -> None:
+    def update(
+        self, parameters: list[Tensor], gradients: list[Tensor], state: Columns, lr: float
+    ) -> None:
+        momenta: list[Tensor | None] = [*state[0]] if state else [None] * len(parameters)
         sgd(
             parameters,
             gradients,
-            self.buffers,
+            momenta,
             foreach=False,
             fused=self.fused,
             weight_decay=self.settings.weight_decay,
@@ -62,19 +84,21 @@ class _Sgd(_Rule):
 
 
 class _Adam(_Rule):
-    def __init__(self, parameters: Sequence[Tensor], settings: Optimizer) -> None:
-        super().__init__(parameters, settings)
-        self.means, self.squares, self.steps = self.zeros(), self.zeros(), self.counters()
+    def fresh_state(self, parameters: Sequence[Tensor]) -> Columns:
+        return [_zeros(parameters), _zeros(parameters), self.counters(parameters)]
 
-    def update(self, parameters: list[Tensor], gradients: list[Tensor], lr: float) -> None:
+    def update(
+        self, parameters: list[Tensor], gradients: list[Tensor], state: Columns, lr: float
+    ) -> None:
         rule = adam if self.settings.name == "adam" else adamw
+        means, squares, steps = state
         rule(
             parameters,
             gradients,
-            self.means,
-            self.squares,
+            means,
+            squares,
             [],
-            self.steps,
+            steps,
             foreach=False,
             fused=self.fused,
             amsgrad=False,
@@ -88,18 +112,21 @@ class _Adam(_Rule):
 
 
 class _Adadelta(_Rule):
-    def __init__(self, parameters: Sequence[Tensor], settings: Optimizer) -> None:
-        super().__init__(parameters, settings)
-        self.fused = False  # PyTorch has no fused kernel for it
-        self.squares, self.deltas, self.steps = self.zeros(), self.zeros(), self.counters()
+    has_fused = False
 
-    def update(self, parameters: list[Tensor], gradients: list[Tensor], lr: float) -> None:
+    def fresh_state(self, parameters: Sequence[Tensor]) -> Columns:
+        return [_zeros(parameters), _zeros(parameters), self.counters(parameters)]
+
+    def update(
+        self, parameters: list[Tensor], gradients: list[Tensor], state: Columns, lr: float
+    ) -> None:
+        squares, deltas, steps = state
         adadelta(
             parameters,
             gradients,
-            self.squares,
-            self.deltas,
-            self.steps,
+            squares,
+            deltas,
+            steps,
             foreach=True,
             lr=lr,
             rho=self.settings.rho,
@@ -107,6 +134,10 @@ class _Adadelta(_Rule):
             weight_decay=self.settings.weight_decay,
             maximize=False,
         )
+
+
+def _zeros(parameters: Sequence[Tensor]) -> list[Tensor]:
+    return [torch.zeros_like(parameter) for parameter in parameters]
 
 
 _RULES: dict[str, type[_Rule]] = {
@@ -125,22 +156,31 @@ class PhaseOptimizer:
     Args:
         network: Whose parameters to update.
         phase: Rates and options.
+
+    Raises:
+        TrainingError: If the groups that the phase trains hold no weights.
     """
 
     def __init__(self, network: Network, phase: Phase) -> None:
-        self._settings = phase.optimizer
-        self._groups = [
-            (list(network.group_parameters(name).values()), rate)
-            for name, rate in phase.rates.items()
-            if rate is not None
-        ]
-        self._rules: list[tuple[_Rule, float]] | None = None
+        kind = _RULES[phase.optimizer.name]
+        self._parameters: list[Tensor] = []
+        self._rules: list[tuple[_Rule, float]] = []
+        for name, rate in phase.rates.items():
+            parameters = list(network.group_parameters(name).values())
+            if rate is not None and parameters:
+                self._parameters += parameters
+                self._rules.append((kind(parameters, phase.optimizer), rate))
+        if not self._rules:
+            trained = ", ".join(name for name in phase.rates if phase.trains(name))
+            raise TrainingError(
+                f"phase {phase.name!r} trains only {trained}, which has no weights: train another "
+                "group"
+            )
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
-        for parameters, _ in self._groups:
-            for parameter in parameters:
-                parameter.grad = None
+        for parameter in self._parameters:
+            parameter.grad = None
 
     @torch.no_grad()
     def step(self, factor: float) -> None:
@@ -149,17 +189,5 @@ class PhaseOptimizer:
         Args:
             factor: What the schedule multiplies every rate by.
         """
-        if self._rules is None:
-            self._rules = self._make_rules()
         for rule, rate in self._rules:
-            gradients = [p.grad for p in rule.parameters if p.grad is not None]
-            rule.update(rule.parameters, gradients, rate * factor)
-
-    def _make_rules(self) -> list[tuple[_Rule, float]]:
-        """Rules with state for the parameters that the loss depends on, known after one step."""
-        kind, rules = _RULES[self._settings.name], []
-        for parameters, rate in self._groups:
-            used = [p for p in parameters if p.grad is not None]
-            if used:
-                rules.append((kind(used, self._settings), rate))
-        return rules
+            rule.step(rate * factor)

@@ -26,6 +26,7 @@ def rate_factor(schedule: Schedule, step: int, steps: int) -> float:
         done = (step - warmup_steps) / max(1, steps - warmup_steps)
         return schedule.final + (1 - schedule.final) * (1 + math.cos(math.pi * done)) / 2
     if schedule.name == "step":
-        passed = sum(step >= milestone * steps for milestone in schedule.milestones)
+        # Rounded, as 0.07 * 100 is a little more than 7 in floating point.
+        passed = sum(step >= round(milestone * steps, 6) for milestone in schedule.milestones)
         return float(schedule.factor**passed)
     return 1.0
