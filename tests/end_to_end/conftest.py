@@ -20,8 +20,8 @@ def chromium_path() -> str:
     found = [named] if named else [path for path in map(shutil.which, NAMES) if path]
     if not found or not Path(found[0]).exists():
         pytest.fail(
-            f"no browser: looked for {named or ', '.join(NAMES)}; install Debian's package "
-            "chromium, or set HEADSTART_CHROMIUM to the program's path"
+            f"no browser: looked for {named or ', '.join(NAMES)}; `make test` fetches one, or "
+            "set HEADSTART_CHROMIUM to the path of Chromium or Chrome"
         )
     return found[0]
 

@@ -120,7 +120,8 @@ def test_the_numbers_shown_are_the_contents(visit: Visit, content: ReportContent
         assert cells[5] == f"{result.trainable_parameters:,} of 275,808"
     drawn = page.locator("#trials .wide svg text").all_text_contents()
     assert {words.percent(r.accuracy.value) for r in content.results} <= set(drawn)
-    assert page.locator(".reads").inner_text() == "The test labels were read 60 times."
+    split = f"Split: {content.provenance['split']}."
+    assert page.locator(".reads").inner_text() == f"{split} The test labels were read 60 times."
     assert EVIL in page.locator("#data tbody th").all_inner_texts()
 
 

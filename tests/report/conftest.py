@@ -81,7 +81,7 @@ def make_content(
             "Seeds": "0 to 9",
             "Study": "sha256 4f1d6a0e9b7c",
             "Pictures": "digits, sha256 90b1c2d4aa01",
-            "Split": "1,257 training, 180 validation and 360 test pictures, disjoint by content",
+            "split": "1,250 training, 180 validation and 360 test pictures, disjoint by content",
         },
         "margin": 0.005,
         "baseline": names[0],

@@ -37,6 +37,7 @@ def render(content: ReportContent) -> str:
         verdicts=verdicts(content),
         named=named,
         highlights=highlights(content),
+        split=content.provenance.get("split", "").rstrip("."),
         tables=tables,
         failed=tables.failures(content),
         sources=tables.sources(content),
