@@ -8,7 +8,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -47,6 +47,8 @@ class TrialOutcome:
     Attributes:
         val_probabilities: Shape (validation pictures, classes), float32.
         test_probabilities: Shape (test pictures, classes), float32.
+        val_rows: The validation pictures' rows in the image set, the same for all of a seed.
+        val_labels: Their labels, shape (validation pictures,).
     """
 
     val_accuracy: float
@@ -60,6 +62,8 @@ class TrialOutcome:
     device: str
     val_probabilities: NDArray[np.float32]
     test_probabilities: NDArray[np.float32]
+    val_rows: NDArray[np.int64]
+    val_labels: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -112,10 +116,11 @@ class Records:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                with suppress(sqlite3.Error):  # a full disk may have ended it already
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
 
     def meta(self, key: str) -> str | None:
         """A value written down about the whole study."""
@@ -216,6 +221,10 @@ class Records:
                     "INSERT INTO predictions VALUES (?, ?, ?, ?, ?)",
                     (trial, split, *values.shape, values.astype("<f4").tobytes()),
                 )
+            self._db.execute(
+                "INSERT OR REPLACE INTO valid_labels VALUES (?, ?, ?)",
+                (key.seed, *(_packed(own) for own in (outcome.val_rows, outcome.val_labels))),
+            )
 
     def score(self, scores: Mapping[TrialKey, tuple[float, float]]) -> None:
         """Write down test accuracy and log loss of trials, all or nothing."""
@@ -239,6 +248,17 @@ class Records:
             raise damaged(self.path, f"the {split} predictions of {key} are not of shape {shape}")
         flat = np.frombuffer(row["probabilities"], dtype="<f4").astype(np.float32)
         return flat.reshape(shape)
+
+    def valid_labels(self) -> dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """By seed: the validation pictures' rows in the image set, and their labels."""
+        found = {}
+        for row in self._select("SELECT * FROM valid_labels ORDER BY seed"):
+            pictures, labels = (_unpacked(row[name]) for name in ("pictures", "labels"))
+            if len(pictures) != len(labels):
+                seed = row["seed"]
+                raise damaged(self.path, f"the validation labels of seed {seed} are not whole")
+            found[row["seed"]] = pictures, labels
+        return found
 
     def trials(self) -> list[dict[str, Any]]:
         """Every trial with its metrics, in the order planned."""
@@ -300,13 +320,13 @@ class Records:
         with self._transaction():
             self._db.execute(
                 "INSERT OR REPLACE INTO test_labels VALUES (0, ?, ?)",
-                (labels.astype("<i8").tobytes(), content_hash),
+                (_packed(labels), content_hash),
             )
 
     def test_labels(self) -> NDArray[np.int64] | None:
         """The test labels that were read before, shape (N,), or None."""
         rows = self._select("SELECT labels FROM test_labels")
-        return np.frombuffer(rows[0]["labels"], dtype="<i8").astype(np.int64) if rows else None
+        return _unpacked(rows[0]["labels"]) if rows else None
 
     def keep_pictures(self, kind: str, pictures: Sequence[tuple[int, bytes, str]]) -> None:
         """Keep pictures for the report in place of those of the same kind.
@@ -357,6 +377,14 @@ class Records:
             (key.strategy, key.seed, key.labels_text),
         )
         return str(rows[0]["id"])
+
+
+def _packed(numbers: NDArray[np.int64]) -> bytes:
+    return numbers.astype("<i8").tobytes()
+
+
+def _unpacked(data: bytes) -> NDArray[np.int64]:
+    return np.frombuffer(data, dtype="<i8").astype(np.int64)
 
 
 def _key(row: sqlite3.Row) -> TrialKey:

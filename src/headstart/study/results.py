@@ -62,6 +62,24 @@ class Answers:
 
 
 @dataclass(frozen=True)
+class Validation:
+    """Who was right on the validation pictures at one label budget, to choose the best by.
+
+    Attributes:
+        strategies: K names, those with a finished trial.
+        seeds: The seeds that all of them have.
+        correct: Shape (K, rows), a row for each seed and validation picture.
+        pictures: The picture of each row, shape (rows,): its row in the image set. One picture
+            may stand for several seeds.
+    """
+
+    strategies: tuple[str, ...]
+    seeds: tuple[int, ...]
+    correct: NDArray[np.bool_]
+    pictures: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class Pairing:
     """One strategy beside another at one label budget, over the seeds that both have.
 
@@ -90,6 +108,7 @@ class StudyRecords:
         test_reads: Every reading of the test labels, a chain that shows tampering.
         design: The looks that were declared, as plain data; None where none were.
         answers: By strategy and budget, those with at least one scored trial.
+        validation: By label budget, where at least two strategies can be chosen from.
         class_names: The task's classes.
         examples: (row, PNG, class name) of training pictures.
         mistakes: (position in the test split, PNG, class name) of pictures often got wrong.
@@ -106,6 +125,7 @@ class StudyRecords:
     test_reads: list[Entry]
     design: dict[str, Any] | None
     answers: dict[tuple[str, Budget], Answers]
+    validation: dict[Budget, Validation]
     class_names: tuple[str, ...]
     examples: list[tuple[int, bytes, str]]
     mistakes: list[tuple[int, bytes, str]]
@@ -145,6 +165,7 @@ class StudyRecords:
                 test_reads=records.test_reads(),
                 design=json.loads(records.meta("design") or "null"),
                 answers=_answers(records, study, trials, labels),
+                validation=_validations(records, study, trials),
                 class_names=tuple(described["class_names"]),
                 examples=records.pictures("example"),
                 mistakes=records.pictures("mistake"),
@@ -215,6 +236,39 @@ def _answers(
                     probabilities=values,
                     correct=values.argmax(axis=2) == labels,
                 )
+    return found
+
+
+def _validations(
+    records: Records, study: Study, trials: Sequence[dict[str, Any]]
+) -> dict[Budget, Validation]:
+    """Who was right on the validation pictures, over the seeds that all strategies have."""
+    kept = records.valid_labels()
+    complete = {_key(row) for row in trials if row["state"] == "complete"}
+    found = {}
+    for budget in study.study.labels:
+        by_name = {
+            name: {key.seed for key in complete if (key.strategy, key.labels) == (name, budget)}
+            for name in study.strategy
+        }
+        names = tuple(name for name, own in by_name.items() if own)
+        seeds = tuple(sorted(set(kept).intersection(*(by_name[name] for name in names))))
+        if len(names) < 2 or not seeds:
+            continue
+        correct = [
+            [
+                records.probabilities(TrialKey(name, seed, budget), "valid").argmax(axis=1)
+                == kept[seed][1]
+                for seed in seeds
+            ]
+            for name in names
+        ]
+        found[budget] = Validation(
+            strategies=names,
+            seeds=seeds,
+            correct=np.stack([np.concatenate(own) for own in correct]),
+            pictures=np.concatenate([kept[seed][0] for seed in seeds]),
+        )
     return found
 
 

@@ -199,6 +199,8 @@ class Workplace:
             device=describe_device(self.device),
             val_probabilities=val_probabilities,
             test_probabilities=test_probabilities,
+            val_rows=task.valid_rows,
+            val_labels=task.valid.labels,
         )
 
     def _source_weights(self, seed: int) -> Path:
