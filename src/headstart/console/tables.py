@@ -47,6 +47,8 @@ def print_results(results: "Results") -> None:
             results.summary["comparisons"], results.sentences(), strict=True
         ):
             out.print(Text("• ") + Text(sentence, style=_VERDICT_STYLES[entry["verdict"]]))
+    for entry in results.summary["best"]:
+        out.print(Text(f"• {labels_words(entry['labels'])}: {entry['sentence']}"))
     failed = [row for row in results.records.rows if row["state"] == "failed"]
     for row in failed:
         out.print(

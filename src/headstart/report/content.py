@@ -157,7 +157,9 @@ class ReportContent:
             accuracy {mean, low, high}, trainable_parameters, fit_seconds`, the median),
             `comparisons` (each `a, b, labels, pairs, difference, low, high, p_value,
             relative_error_reduction, verdict`, `sentence` and, if there is one, `note`),
-            `test_reads`. Accuracies and differences are shares (0.01 is one point); `labels` is
+            `test_reads`; and, each optional, what the statistics add: `orders`, `best`, `worth`,
+            `ledger`, and in a comparison `spread` and `path`, all as
+            `headstart.report.summary.summarise` gives them. Accuracies and differences are shares (0.01 is one point); `labels` is
             a whole number or "all"; `relative_error_reduction` is `{value, low, high}` or None;
             `p_value` may be None; the numbers of a strategy without a finished trial are None.
         trials: One row a trial: `strategy, seed, labels, state` ("complete", "failed", "running",

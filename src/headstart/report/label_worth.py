@@ -1,5 +1,8 @@
 """What each way to transfer is worth in labels, from a study's records."""
 
+from dataclasses import asdict
+from typing import Any
+
 from headstart.data.tasks import Budget
 from headstart.errors import StudyError
 from headstart.statistics.label_value import LabelWorth, worth_in_labels
@@ -34,6 +37,35 @@ def label_worths(records: StudyRecords) -> dict[str, LabelWorth]:
             if worth is not None:
                 found[name] = worth
     return found
+
+
+def worths_summary(records: StudyRecords) -> list[dict[str, Any]]:
+    """The worths for the summary; empty where the study has no two budgets, or no `scratch`.
+
+    Returns:
+        Each ``a`` (transfers), ``b`` (from scratch), ``at`` (labels), ``accuracy`` (of the curve
+        that never falls), ``needed, low, high`` (each ``{labels, beyond}``, the last two None
+        below 6 pairs), ``sentence``.
+    """
+    try:
+        found = label_worths(records)
+    except StudyError:
+        return []
+    scratch = next(name for name, s in records.study.strategy.items() if not s.needs_source)
+    return [
+        {
+            "a": name,
+            "b": scratch,
+            "at": entry.at,
+            "accuracy": accuracy,
+            "needed": asdict(entry.needed),
+            "low": entry.low and asdict(entry.low),
+            "high": entry.high and asdict(entry.high),
+            "sentence": entry.sentence(),
+        }
+        for name, worth in found.items()
+        for entry, accuracy in zip(worth.worths, worth.transfer.monotone, strict=True)
+    ]
 
 
 def _worth(

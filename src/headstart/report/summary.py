@@ -1,14 +1,17 @@
 """The summary: what a study's records allow to be said, as the plain data of `summary.json`."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtri
 
 from headstart.data.tasks import Budget
-from headstart.statistics.access import widened_alpha
+from headstart.report.choosing import chosen
+from headstart.report.label_worth import worths_summary
+from headstart.statistics.access import AccessPolicy, widened_alpha
 from headstart.statistics.intervals import mean_interval
 from headstart.statistics.metrics import METRICS, compare_metric
 from headstart.statistics.multiplicity import Claim, Order, correct_family, order_with_ties
@@ -19,6 +22,7 @@ from headstart.study.deciding import path_of
 from headstart.study.results import Pairing, StudyRecords
 
 _RESAMPLES_BESIDE = 2000  # for what stands beside the answer
+_SMALLEST_P = 1e-15  # further out, normal quantiles have no meaning and soon no value
 
 
 def confidence(records: StudyRecords) -> float:
@@ -95,8 +99,11 @@ def summarise(records: StudyRecords) -> dict[str, Any]:
         relative_error_reduction, verdict`` and, beside what others rely on, ``adjusted_p`` and
         ``simultaneous {low, high}`` (Holm and Bonferroni over all comparisons of the study),
         ``sentence, note, spread, probability_of_improvement, metrics``; ``orders`` by label
-        budget; ``test_reads``; ``confidence``. Accuracies and differences are shares; numbers that
-        cannot be had are None. Verdicts are the family's.
+        budget; ``best`` by label budget (`headstart.report.choosing.chosen`); ``worth``
+        (`headstart.report.label_worth.worths_summary`); ``test_reads``; ``confidence``;
+        ``ledger {entries, counted, budget, limit, sentence}``; where looks were declared, each
+        comparison's ``path {stop, looks, declared}``. Accuracies and differences are shares;
+        numbers that cannot be had are None. Verdicts are the family's.
     """
     study = records.study
     return {
@@ -116,8 +123,25 @@ def summarise(records: StudyRecords) -> dict[str, Any]:
             }
             for labels, order in orders(records).items()
         ],
+        "best": chosen(records),
+        "worth": worths_summary(records),
         "test_reads": len(records.test_reads),
         "confidence": confidence(records),
+        "ledger": _ledger(records),
+    }
+
+
+def _ledger(records: StudyRecords) -> dict[str, Any]:
+    """Every reading of the test split, how many count, and what they cost."""
+    settings = records.study.study
+    policy = AccessPolicy(settings.test_read_budget, settings.test_read_limit)
+    reads = records.counted_reads
+    return {
+        "entries": [asdict(entry) for entry in records.test_reads],
+        "counted": reads,
+        "budget": policy.budget,
+        "limit": policy.limit,
+        "sentence": policy.sentence(reads, 1 - settings.alpha) if reads else "",
     }
 
 
@@ -182,7 +206,40 @@ def _comparison(
         "spread": _spread(result),
         "probability_of_improvement": _improvement(pairing),
         "metrics": _metrics(records, pairing),
+        "path": _path(records, pairing),
     }
+
+
+def _path(records: StudyRecords, pairing: Pairing) -> dict[str, Any] | None:
+    """The looks that were taken and the boundary they had to reach, both as normal quantiles."""
+    if records.design is None:
+        return None
+    path = path_of(records, pairing)
+    return {
+        "stop": path.stop,
+        "looks": [
+            {
+                "pairs": look.pairs,
+                "difference": look.difference,
+                "low": look.low,
+                "high": look.high,
+                "p_value": look.p_value,
+                "level": look.level,
+                "chance": look.chance,
+                "evidence": float(np.sign(look.difference)) * _quantile(look.p_value),
+            }
+            for look in path.looks
+        ],
+        "declared": [
+            {"pairs": pairs, "level": level, "boundary": _quantile(level)}
+            for pairs, level in zip(path.design.looks, path.design.claim_levels, strict=True)
+        ],
+    }
+
+
+def _quantile(p_value: float) -> float:
+    """The standard normal quantile with this two-sided p: 1.96 for 0.05."""
+    return float(-ndtri(max(p_value, _SMALLEST_P) / 2))
 
 
 def sentence(claim: Claim) -> str:
