@@ -7,15 +7,33 @@ naming it in `FIGURES`.
 from collections.abc import Callable
 
 from headstart.report.content import ReportContent
-from headstart.report.figures import confusion, differences, label_curve, learning, trial_dots
+from headstart.report.figures import (
+    best,
+    confusion,
+    differences,
+    label_curve,
+    learning,
+    looks,
+    order,
+    reads,
+    spread,
+    trial_dots,
+    worth,
+)
 from headstart.report.figures._base import Chart, Figure, Panel
 
 FIGURES: tuple[Callable[[ReportContent], Figure | None], ...] = (
     trial_dots.figure,
     differences.figure,
+    order.figure,
+    spread.figure,
+    looks.figure,
     label_curve.figure,
+    worth.figure,
+    best.figure,
     learning.figure,
     confusion.figure,
+    reads.figure,
 )
 """In the order of the page."""
 
