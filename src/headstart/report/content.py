@@ -159,9 +159,10 @@ class ReportContent:
             relative_error_reduction, verdict`, `sentence` and, if there is one, `note`),
             `test_reads`; and, each optional, what the statistics add: `orders`, `best`, `worth`,
             `ledger`, and in a comparison `spread` and `path`, all as
-            `headstart.report.summary.summarise` gives them. Accuracies and differences are shares (0.01 is one point); `labels` is
-            a whole number or "all"; `relative_error_reduction` is `{value, low, high}` or None;
-            `p_value` may be None; the numbers of a strategy without a finished trial are None.
+            `headstart.report.summary.summarise` gives them. Accuracies and differences are
+            shares (0.01 is one point); `labels` is a whole number or "all";
+            `relative_error_reduction` is `{value, low, high}` or None; `p_value` may be None; the
+            numbers of a strategy without a finished trial are None.
         trials: One row a trial: `strategy, seed, labels, state` ("complete", "failed", "running",
             "waiting"), `val_accuracy, test_accuracy, test_log_loss, trainable_parameters,
             total_parameters, fit_seconds, epochs, error`; missing numbers are NaN or None.
