@@ -202,6 +202,40 @@ def show(study_file: StudyFile) -> None:
     console.print_layout(shown)
 
 
+@app.command()
+def audit(
+    pictures: Annotated[
+        Path, typer.Argument(metavar="PICTURES", help="A folder, table, archive or .npz file.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Show what would be used of some pictures, and what is left out and why.
+
+    Exit code 1 when they could not be used as they are.
+    """
+    from headstart import console
+    from headstart.console.pictures import print_audit
+    from headstart.data.audit import audit as look_at
+
+    found = look_at(pictures)
+    if as_json:
+        console.print_json(found.to_dict())
+    else:
+        print_audit(found)
+    raise typer.Exit(0 if found.usable else 1)
+
+
+@app.command()
+def models(
+    pattern: Annotated[str, typer.Argument(help="A part of the name, or a pattern with *.")] = "",
+) -> None:
+    """List pretrained networks: size, input, licence, where their weights come from."""
+    from headstart.console.pictures import print_models
+    from headstart.networks.model_list import available
+
+    print_models(available(pattern))
+
+
 @data.command("list")
 def data_list() -> None:
     """List the data sets that can be had by name."""
