@@ -62,6 +62,14 @@ def test_evaluation_goes_through_everything_in_order() -> None:
     assert np.array_equal(found.numpy(), labels)
 
 
+def test_large_pictures_are_evaluated_a_few_at_a_time() -> None:
+    shown = np.zeros((40, 300, 300, 3), dtype=np.uint8)
+    batches = Batches(shown, None, fit_scaling("raw", shown, np.arange(40)), CPU)
+    sizes = [inputs.nbytes for inputs, _ in batches.in_order()]
+    assert len(sizes) > 1
+    assert max(sizes) <= 2**24
+
+
 def test_pictures_without_labels_have_none() -> None:
     scaling = Scaling(np.zeros((1, 1, 1), np.float32), np.ones((1, 1, 1), np.float32))
     batches = Batches(pictures(), None, scaling, CPU)

@@ -13,11 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from headstart.data.scaling import Scaling
 from headstart.data.tasks import Examples
 from headstart.networks.groups import Network, weights_hash
 from headstart.seeding import generator, stream_seed
 from headstart.strategies import FineTune, FreezeThenThaw, Frozen, Plan, Scratch
 from headstart.training.batches import Batches
+from headstart.training.devices import deterministic
 from headstart.training.fit import Epoch, Fit, fit
 
 Make = Callable[..., Any]
@@ -264,6 +266,27 @@ def test_a_seed_gives_its_own_bits_whatever_was_drawn_outside(
     assert finished(make(), make_batches, 0) == first
     assert torch.equal(torch.get_rng_state(), state)
     assert finished(make(), make_batches, 1) != first
+
+
+def test_every_device_that_is_here_gives_the_same_bits_again(
+    cnn: Make, make_examples: Make
+) -> None:
+    scaling = Scaling(np.zeros((1, 1, 1), np.float32), np.full((1, 1, 1), 255, np.float32))
+    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.mps.is_available()}
+    for name in (name for name, is_here in here.items() if is_here):
+        device = torch.device(name)
+        hashes = []
+        for _ in range(2):
+            with deterministic(1, device):
+                network = cnn().to(device)
+                plan = Scratch(lr=0.1, epochs=2, batch_size=8).plan(network.group_names)
+                train, valid = (
+                    Batches.of(make_examples(n), scaling, device, channels_last=True)
+                    for n in (30, 9)
+                )
+                fit(network, plan, train, valid, 0)
+            hashes.append(weights_hash(network.state_dict()))
+        assert hashes[0] == hashes[1], name
 
 
 def test_dropout_has_a_stream_of_its_own(

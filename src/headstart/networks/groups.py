@@ -152,7 +152,7 @@ def weights_hash(state: Mapping[str, Tensor]) -> str:
     """SHA-256 over names, shapes, dtypes and bytes of a state dict, in hex."""
     digest = hashlib.sha256()
     for key, tensor in sorted(state.items()):
-        value = tensor.detach().cpu().contiguous()
+        value = tensor.detach().cpu()
         digest.update(f"{key}{tuple(value.shape)}{value.dtype}".encode())
         digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

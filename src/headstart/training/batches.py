@@ -1,5 +1,6 @@
 """Pictures on their way into a network: kept as uint8, scaled a batch at a time."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,7 +11,8 @@ from torch import Tensor
 from headstart.data.scaling import Scaling
 from headstart.data.tasks import Examples
 
-_EVALUATION_BATCH = 1000
+_EVALUATION_BATCH = 1000  # pictures at most, and fewer where they are large:
+_EVALUATION_BYTES = 2**24  # as float32, since what a network makes of them takes many times that
 
 
 def batch_sizes(pictures: int, batch_size: int, *, lone_picture: bool = True) -> list[int]:
@@ -95,6 +97,8 @@ class Batches:
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor | None]]:
         """All pictures and labels as stored, in large batches, for evaluation."""
-        for start in range(0, len(self), _EVALUATION_BATCH):
-            rows = slice(start, start + _EVALUATION_BATCH)
+        picture_bytes = 4 * math.prod(self._pictures.shape[1:])
+        size = max(1, min(_EVALUATION_BATCH, _EVALUATION_BYTES // picture_bytes))
+        for start in range(0, len(self), size):
+            rows = slice(start, start + size)
             yield self.inputs(rows), None if self.labels is None else self.labels[rows]
