@@ -148,7 +148,8 @@ class MeanSquares:
           raised by 1 + 2/m, with m = (Σg²)²/Σg⁴ the effective number of pictures that carry it
           (g the pictures' gaps): as if two more such pictures had been seen, one for each side
           (for S = 1 and 0/1 scores nearly the interval of Bonett and Price 2012);
-        - where nothing varies at all, those two pictures are all the variance there is, 2/n².
+        - where nothing varies at all, those two pictures are all the variance there is, 2/n²;
+          nor is it less where seeds agree to the picture in how many they gain, not in which.
         """
         s, n = self.n_seeds, self.picture_gaps.shape[1]
         ms_seeds, ms_pictures, ms_both = (
@@ -162,6 +163,8 @@ class MeanSquares:
         raised = 1 + 2 * float(squares @ squares) / max(float(squares.sum()) ** 2, TINY)
         between_pictures = max(ms_pictures - ms_both, 0.0)
         variance = (ms_seeds + between_pictures * raised) / (s * n)
+        if ms_seeds < TINY:
+            variance = max(variance, 2 / n**2)
         steady = max(ms_seeds, ms_both)
         rest = (s - 1) * (n - 1)
         spread = steady**2 / (s - 1) + ms_pictures**2 / (n - 1) + ms_both**2 / rest
