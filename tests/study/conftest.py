@@ -1,7 +1,11 @@
 """A study small enough to be compared in a second."""
 
+import json
+import os
 import sqlite3
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -35,7 +39,7 @@ def digits() -> ImageSet:
     return ImageSet.from_arrays(np.rint(bunch.images * 15).astype(np.uint8), bunch.target)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small_study() -> Callable[..., Study]:
     """The small study with tables changed: ``small_study(training={"epochs": 1})``."""
 
@@ -54,13 +58,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "answers"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def compare() -> Callable[..., Results]:
     """`headstart.compare` in this process, without the files that it writes last."""
     return _compare
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def fingerprint() -> Callable[[Path], list[tuple[object, ...]]]:
     return _fingerprint
 
@@ -105,3 +109,70 @@ def _compare(
                 listener=listener,
             )
         )
+
+
+class Nursery:
+    """A process that has imported everything once, and forks a child for each piece of code."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _NURSERY],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        )
+
+    def start(self, code: str, folder: Path) -> int:
+        """Let a child do some code in a folder, in a process group of its own; gives its id."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps([code, str(folder)]) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def wait(self) -> int:
+        """The exit code of the child; minus the signal that killed it."""
+        return self._answer()
+
+    def _answer(self) -> int:
+        assert self._process.stdout is not None
+        return int(self._process.stdout.readline())
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+_NURSERY = """
+import json, os, sys, traceback
+import headstart.api, headstart.cli
+for line in sys.stdin:
+    code, folder = json.loads(line)
+    child = os.fork()
+    if not child:
+        os.setsid()
+        os.chdir(folder)
+        for stream, name in ((1, "stdout"), (2, "stderr")):
+            os.dup2(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), stream)
+        status = 0
+        try:
+            exec(code, {"__name__": "__main__"})
+        except SystemExit as end:
+            status = end.code
+        except BaseException:
+            traceback.print_exc()
+            status = 99
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@pytest.fixture(scope="session")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    made = Nursery()
+    made.start("", tmp_path_factory.mktemp("nursery"))
+    assert made.wait() == 0
+    yield made
+    made.close()
