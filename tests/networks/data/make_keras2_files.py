@@ -3,10 +3,10 @@
 Needs a Keras 2, which cannot live beside Keras 3, so this is run by hand in environments of its
 own and its files are kept. From this folder:
 
-    python -m venv /tmp/k215 && /tmp/k215/bin/pip install tensorflow-cpu==2.15.1
-    /tmp/k215/bin/python make_keras2_files.py
-    python -m venv /tmp/k213 && /tmp/k213/bin/pip install tensorflow-cpu==2.13.1
-    /tmp/k213/bin/python make_keras2_files.py
+    python -m venv k215 && k215/bin/pip install tensorflow-cpu==2.15.1
+    k215/bin/python make_keras2_files.py
+    python -m venv k213 && k213/bin/pip install tensorflow-cpu==2.13.1
+    k213/bin/python make_keras2_files.py
 
 Keras 2.12 and 2.13 number the arrays in a ``.keras`` zip in a way of their own.
 """
