@@ -47,8 +47,9 @@ def print_models(entries: Sequence["ModelEntry"]) -> None:
     shown.add_column("name", no_wrap=True, overflow="fold")
     for name in ("weights", "pixels"):
         shown.add_column(name, justify="right", no_wrap=True)
-    for name in ("licence", "from", "here"):
+    for name in ("licence", "from"):
         shown.add_column(name, no_wrap=True)
+    shown.caption, shown.caption_justify = "*: on this machine, no network needed", "left"
     for entry in entries:
         height, width = entry.picture_size
         shown.add_row(
@@ -56,15 +57,14 @@ def print_models(entries: Sequence["ModelEntry"]) -> None:
             f"{entry.parameters / 1e6:.1f} M" if entry.parameters is not None else "–",
             f"{height}×{width}",
             Text(entry.licence or "–"),
-            Text(_kinds(entry.sources)),
-            Text(_kinds(entry.here) or "no"),
+            Text(", ".join(_kind(each) + "*" * (each in entry.here) for each in entry.sources)),
         )
     output().print(shown)
 
 
-def _kinds(sources: Sequence[str]) -> str:
-    """The first word of each source: its kind, without the package's or repository's name."""
-    return ", ".join(source.split()[0] for source in sources)
+def _kind(source: str) -> str:
+    """A source without the package's or repository's name."""
+    return "file" if source.startswith("a file") else source.split()[0]
 
 
 def _print_names(what: str, names: Sequence[str]) -> None:
