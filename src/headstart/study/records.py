@@ -149,7 +149,8 @@ class Records:
         """Add the trials that are not there yet, and set those a killed process left running.
 
         Args:
-            trials: Each trial's full configuration.
+            trials: Each trial's full configuration; two may be the same under different names,
+                as when a strategy is held against itself.
         """
         with self._transaction():
             self._db.execute("UPDATE trials SET state = 'waiting' WHERE state = 'running'")
@@ -158,7 +159,8 @@ class Records:
                     "INSERT OR IGNORE INTO trials (id, strategy, seed, labels, state, "
                     "configuration) VALUES (?, ?, ?, ?, 'waiting', ?)",
                     (
-                        identify(configuration), key.strategy, key.seed, key.labels_text,
+                        identify({**configuration, "name": key.strategy}),
+                        key.strategy, key.seed, key.labels_text,
                         json.dumps(configuration, sort_keys=True),
                     ),
                 )  # fmt: skip
