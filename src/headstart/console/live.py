@@ -23,7 +23,7 @@ _WIDEST_BAR = 40
 @contextmanager
 def listening() -> Iterator[Listener]:
     """A listener that shows what it is told; warnings that arise meanwhile are a line each."""
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
     view = _LiveView(console) if console.is_terminal else _PlainLines(console)
     with warnings.catch_warnings():
         warnings.showwarning = _shown_by(view.warn)
@@ -54,7 +54,7 @@ class _PlainLines:
         if progress.said:
             done = progress.complete + progress.failed
             left = _left_words(progress.seconds_left)
-            self._print(f"[{done}/{progress.total}{', ' if left else ''}{left}] {progress.said}")
+            self._print(f"[{done}/{progress.total}{', ' if left else ''}{left}] {_event(progress)}")
 
     def warn(self, text: str) -> None:
         self._print(f"warning: {text}")
@@ -63,7 +63,7 @@ class _PlainLines:
         """Nothing to put away."""
 
     def _print(self, line: str) -> None:
-        self._console.print(line, markup=False, soft_wrap=True)
+        self._console.print(line, soft_wrap=True)
 
 
 class _LiveView:
@@ -79,6 +79,7 @@ class _LiveView:
         self._ends = 0.0
         self._spinner = Spinner("dots")
         self._live: Live | None = None
+        self._failures: set[str] = set()
 
     def tell(self, progress: Progress) -> None:
         if progress.total or self._live is not None:
@@ -100,8 +101,9 @@ class _LiveView:
                 refresh_per_second=4,
             )
             self._live.start()
-        if progress.bad:
-            self._console.print(Text(progress.said, style="red"))
+        if progress.failure and progress.failure not in self._failures:
+            self._failures.add(progress.failure)  # the counter tells of others like it
+            self._console.print(Text(_event(progress), style="red"))
 
     def warn(self, text: str) -> None:
         if self._live is None:
@@ -139,6 +141,11 @@ class _LiveView:
             overflow="ellipsis",
         )
         return Group(_grid(self._spinner, Text(progress.doing), bar, counts), running)
+
+
+def _event(progress: Progress) -> str:
+    """What just happened, in a line."""
+    return f"{progress.said}: {progress.failure}" if progress.failure else progress.said
 
 
 def _grid(*cells: RenderableType) -> Table:

@@ -19,8 +19,8 @@ _VERDICT_STYLES = {"better": "green", "worse": "red", "equivalent": "blue", "und
 
 
 def output() -> Console:
-    """Standard output."""
-    return Console(highlight=False)
+    """Standard output; names that look like markup are shown as they are."""
+    return Console(highlight=False, markup=False, emoji=False)
 
 
 def print_line(text: str) -> None:
@@ -34,7 +34,7 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 
 def print_results(results: "Results") -> None:
-    """Print the table, the differences, a sentence for each, and where the report lies."""
+    """Print the tables, a sentence for each comparison, and where the report lies."""
     from headstart.report.results import labels_words
 
     out = output()
@@ -42,28 +42,47 @@ def print_results(results: "Results") -> None:
     out.print(Text(results.summary["question"], style="bold"))
     out.print(_strategies_table(results))
     if results.summary["comparisons"]:
-        out.print(_comparisons_table(results.summary["comparisons"]))
+        out.print(_comparisons_table(results.summary))
         for entry, sentence in zip(
             results.summary["comparisons"], results.sentences(), strict=True
         ):
-            out.print(Text("• ") + Text(sentence, style=_VERDICT_STYLES[entry["verdict"]]))
+            out.print(_item(Text(sentence, style=_VERDICT_STYLES[entry["verdict"]])))
     for entry in results.summary["best"]:
-        out.print(Text(f"• {labels_words(entry['labels'])}: {entry['sentence']}"))
-    failed = [row for row in results.records.rows if row["state"] == "failed"]
-    for row in failed:
-        out.print(
-            Text(f"failed: {row['strategy']}, seed {row['seed']}, ", style="red")
-            + Text(f"{labels_words(row['labels'])}: {row['error']}", style="red")
-        )
+        out.print(_item(Text(f"{labels_words(entry['labels'])}: {entry['sentence']}")))
+    for sentence in _failures(results.records.rows):
+        out.print(_item(Text(sentence, style="red")))
     reads = results.summary["test_reads"]
     out.print()
     out.print(f"test labels read {reads} time{'' if reads == 1 else 's'}")
     out.print(f"report: {results.directory / 'report.html'}", soft_wrap=True)
 
 
+def _item(text: Text) -> Table:
+    """A sentence in a list, its further lines below its first."""
+    grid = Table.grid(padding=(0, 1))
+    grid.add_row("•", text)
+    return grid
+
+
+def _failures(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Which trials failed and why; those that differ only in their seed in one sentence."""
+    from headstart.report.results import labels_words
+
+    seeds: dict[tuple[str, str, str], list[str]] = {}
+    for row in rows:
+        if row["state"] == "failed":
+            alike = labels_words(row["labels"]), row["strategy"], row["error"]
+            seeds.setdefault(alike, []).append(str(row["seed"]))
+    return [
+        f"{labels}: {name} failed with seed{'s' if len(own) > 1 else ''} {', '.join(own)}: {error}"
+        for (labels, name, error), own in seeds.items()
+    ]
+
+
 def _strategies_table(results: "Results") -> Table:
     shown = table("strategy")
-    for name in ("labels", "trials", "accuracy", "95% interval", "trained", "seconds"):
+    interval = _interval_words(results.summary)
+    for name in ("labels", "trials", "accuracy", interval, "trained", "seconds"):
         shown.add_column(name, justify="right", no_wrap=True)
     for entry in results.summary["strategies"]:
         answers = results.records.answers.get((entry["name"], entry["labels"]))
@@ -89,28 +108,41 @@ def _strategies_table(results: "Results") -> Table:
     return shown
 
 
-def _comparisons_table(comparisons: Sequence[Mapping[str, Any]]) -> Table:
-    shown = table("difference in points")
-    for name in ("labels", "pairs", "mean", "95% interval", "p", "errors"):
+def _comparisons_table(summary: Mapping[str, Any]) -> Table:
+    comparisons = summary["comparisons"]
+    shown = table(f"against {comparisons[0]['b']}")
+    for name in ("labels", "pairs", "points", _interval_words(summary), "p", "errors"):
         shown.add_column(name, justify="right", no_wrap=True)
     for entry in comparisons:
         low, high = entry["low"], entry["high"]
         shown.add_row(
-            f"{entry['a']} − {entry['b']}",
+            entry["a"],
             str(entry["labels"]),
             str(entry["pairs"]),
             f"{100 * entry['difference']:+.2f}",
             f"{100 * low:+.2f} to {100 * high:+.2f}" if low is not None else "–",
-            f"{entry['p_value']:.3f}" if entry["p_value"] is not None else "–",
+            _p_words(entry["p_value"]),
             _errors_words(entry["relative_error_reduction"]),
         )
     return shown
+
+
+def _interval_words(summary: Mapping[str, Any]) -> str:
+    return f"{100 * summary['confidence']:.3g}% interval"
+
+
+def _p_words(p_value: float | None) -> str:
+    if p_value is None:
+        return "–"
+    return f"{p_value:.3f}" if p_value >= 0.001 else "< 0.001"
 
 
 def _errors_words(reduction: Mapping[str, float] | None) -> str:
     if reduction is None:
         return "–"
     share = reduction["value"]
+    if share < -1:
+        return f"{1 - share:.1f} times"
     return f"{100 * abs(share):.0f}% {'fewer' if share >= 0 else 'more'}"
 
 
@@ -175,7 +207,7 @@ def print_catalog(entries: Sequence["CatalogEntry"]) -> None:
 
 def table(*columns: str) -> Table:
     """An empty table in headstart's style."""
-    shown = Table(box=box.SIMPLE, pad_edge=False, show_edge=False)
+    shown = Table(box=box.SIMPLE, pad_edge=False, show_edge=False, collapse_padding=True)
     for column in columns:
         shown.add_column(column)
     return shown

@@ -123,9 +123,9 @@ class Lead:
         for key in trials:
             self._records.fail(key, why)
             self._states[key] = "failed"
-        self._tell(f"{job} failed: {reason}", bad=True)
+        self._tell(f"{job} failed", reason)
 
-    def _tell(self, said: str = "", *, bad: bool = False) -> None:
+    def _tell(self, said: str = "", failure: str = "") -> None:
         states = list(self._states.values())
         now = time.monotonic()
         waiting = [*self._ready, *(job for jobs in self._blocked.values() for job in jobs)]
@@ -138,7 +138,7 @@ class Lead:
                 failed=states.count("failed"),
                 running=tuple(map(str, self._in_hand)),
                 said=said,
-                bad=bad,
+                failure=failure,
                 seconds_left=self._pace.seconds_left(waiting, spent, self._runner.slots),
             )
         )

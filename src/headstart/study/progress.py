@@ -15,7 +15,7 @@ class Progress:
         failed: Trials that ended without one.
         running: What is in hand, in words.
         said: What just happened, in words; empty when nothing is worth a line.
-        bad: Whether what just happened is a failure.
+        failure: Why what just happened is a failure; empty when it is none.
         seconds_left: An estimate, or None while there is nothing to estimate from.
     """
 
@@ -25,7 +25,7 @@ class Progress:
     failed: int = 0
     running: tuple[str, ...] = ()
     said: str = ""
-    bad: bool = False
+    failure: str = ""
     seconds_left: float | None = None
 
 
