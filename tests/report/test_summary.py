@@ -69,6 +69,9 @@ def test_the_summary_is_json_and_speaks_in_the_familys_verdicts(
     }  # fmt: skip
     assert entry["probability_of_improvement"]["value"] == 1.0
     assert entry["path"] is None
+    seen = summary["strategies"][0]["spread"]
+    assert seen["observed"] == pytest.approx(base.mean(axis=1).std(ddof=1))
+    assert 0 < seen["finite_test_set"] < 1
 
 
 def test_holm_takes_a_verdict_back_and_says_so(made_records: MakeRecords) -> None:

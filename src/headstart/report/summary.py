@@ -12,14 +12,14 @@ from headstart.data.tasks import Budget
 from headstart.report.choosing import chosen
 from headstart.report.label_worth import worths_summary
 from headstart.statistics.access import AccessPolicy, widened_alpha
-from headstart.statistics.intervals import mean_interval
+from headstart.statistics.intervals import mean_interval, spread_of_finite_test_set
 from headstart.statistics.metrics import METRICS, compare_metric
 from headstart.statistics.multiplicity import Claim, Order, correct_family, order_with_ties
 from headstart.statistics.paired import Comparison, compare_pairs
 from headstart.statistics.power import advise
 from headstart.statistics.resampled import probability_of_improvement
 from headstart.study.deciding import path_of
-from headstart.study.results import Pairing, StudyRecords
+from headstart.study.results import Answers, Pairing, StudyRecords
 
 _RESAMPLES_BESIDE = 2000  # for what stands beside the answer
 _SMALLEST_P = 1e-15  # further out, normal quantiles have no meaning and soon no value
@@ -93,8 +93,9 @@ def summarise(records: StudyRecords) -> dict[str, Any]:
 
     Returns:
         ``question``; ``strategies``, each ``name, labels, trials, accuracy {mean, low, high},
-        trainable_parameters, fit_seconds`` (trials that ended well; accuracy with its interval
-        over new seeds and new test pictures; seconds are the median); ``comparisons`` with the
+        trainable_parameters, fit_seconds, spread {observed, finite_test_set}`` (trials that ended
+        well; accuracy with its interval over new seeds and new test pictures; seconds are the
+        median; spread is None for one seed); ``comparisons`` with the
         baseline, each ``a, b, labels, pairs, difference, low, high, p_value,
         relative_error_reduction, verdict`` and, beside what others rely on, ``adjusted_p`` and
         ``simultaneous {low, high}`` (Holm and Bonferroni over all comparisons of the study),
@@ -176,7 +177,16 @@ def _strategy(records: StudyRecords, name: str, labels: Budget) -> dict[str, Any
         },
         "trainable_parameters": rows[0]["trainable_parameters"] if rows else None,
         "fit_seconds": float(np.median([row["fit_seconds"] for row in rows])) if rows else None,
+        "spread": _spread_over_seeds(answers),
     }
+
+
+def _spread_over_seeds(answers: Answers | None) -> dict[str, float] | None:
+    """The seeds' standard deviation, beside what so small a test split alone would give."""
+    if answers is None or len(answers.seeds) < 2:
+        return None
+    observed, alone = spread_of_finite_test_set(answers.correct)
+    return {"observed": observed, "finite_test_set": alone}
 
 
 def _comparison(

@@ -112,7 +112,7 @@ def figure(content: ReportContent) -> Figure | None:
 
 def _numbers(found: tuple[Remedy, ...]) -> Table:
     return table(
-        "The squared standard error of each difference, by what would remove it",
+        "What makes up each uncertainty",
         [
             Column("Comparison", numeric=False),
             "Standard error in points",
