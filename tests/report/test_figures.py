@@ -185,6 +185,25 @@ def test_the_mean_curve_ends_where_fewer_than_half_still_train(content: ReportCo
     assert few.means[few.means["strategy"] == "scratch"]["position"].max() == 12
 
 
+def test_a_single_epoch_is_drawn_as_points(
+    content: ReportContent, specifications: list[Spec]
+) -> None:
+    curves = content.curves[content.curves["epoch"] == 1]
+    assert learning_figure.figure(replace(content, curves=curves)) is not None
+    marks = [layer["mark"] for chart in specifications[0]["vconcat"] for layer in chart["layer"]]
+    assert all("point" in mark for mark in marks if mark["type"] == "line")
+
+
+def test_epochs_are_named_at_whole_round_numbers() -> None:
+    assert [learning_figure.epoch_ticks(n) for n in (1, 5, 12, 40, 1000)] == [
+        [1],
+        [1, 2, 3, 4, 5],
+        [1, 2, 4, 6, 8, 10, 12],
+        [1, 10, 20, 30, 40],
+        [1, 200, 400, 600, 800, 1000],
+    ]
+
+
 def test_confusion_cells_are_shares_of_the_truth(content: ReportContent) -> None:
     matrix = np.array([[8.0, 2.0, 0.0], [1.0, 3.0, 0.0], [0.0, 0.0, 0.0]])
     confusions = [Confusion("frozen", 50, ("a", "b", "c"), matrix)]

@@ -154,6 +154,27 @@ def test_what_users_wrote_is_never_markup(
     assert "鞄" in seen.texts["th"]
 
 
+def test_a_note_is_told_unless_the_sentence_tells_it(bare: ReportContent) -> None:
+    entry = {
+        "a": "frozen",
+        "b": "scratch",
+        "labels": 50,
+        "pairs": 3,
+        "difference": None,
+        "low": None,
+        "high": None,
+        "p_value": None,
+        "relative_error_reduction": None,
+        "verdict": "undecided",
+        "sentence": "It is open: three pairs are few.",
+        "note": "three pairs are few",
+    }
+    summary = dict(bare.summary, comparisons=[entry, entry | {"note": "ask again"}])
+    html = page.render(replace(bare, summary=summary))
+    assert html.count("three pairs are few") == 2
+    assert html.count('<p class="aside" dir="auto">ask again</p>') == 1
+
+
 def test_warnings_stand_before_the_verdict(bare: ReportContent) -> None:
     warning = "The source was never trained."
     html = page.render(replace(bare, warnings=(warning,)))
@@ -166,7 +187,7 @@ def test_a_study_without_a_finished_trial_still_has_a_page(bare: ReportContent) 
     assert "Nothing could be compared" in html
     assert "no number" in html
     assert 'href="#failed"' in html
-    assert "<strong>1 time</strong>" in html
+    assert "<strong>once</strong>" in html
     assert 'id="mistakes"' not in html
 
 

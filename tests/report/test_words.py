@@ -45,6 +45,11 @@ def test_durations(duration: float | None, text: str) -> None:
     assert words.seconds(duration).replace(words.NO_BREAK, " ") == text
 
 
+def test_times_and_lists() -> None:
+    assert [words.times(n) for n in (0, 1, 2, 1200)] == ["0 times", "once", "twice", "1,200 times"]
+    assert [words.listed(list(n)) for n in ("a", "ab", "abc")] == ["a", "a and b", "a, b and c"]
+
+
 def test_p_values() -> None:
     assert [words.p_value(p) for p in (None, 0.0004, 0.03125)] == ["–", "< 0.001", "0.031"]
 

@@ -78,6 +78,11 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def times(number: int) -> str:
+    """How often: "once", "twice", "60 times"."""
+    return {1: "once", 2: "twice"}.get(number, f"{number:,} times")
+
+
 def listed(items: list[str]) -> str:
     """Items in a sentence: "a, b and c"."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"

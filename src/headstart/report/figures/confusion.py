@@ -205,14 +205,17 @@ def _figures(drawing: Drawing, cells: pd.DataFrame, side: float, left: float) ->
 
 
 def _names(drawing: Drawing, names: Sequence[str], side: float, left: float) -> list[Spec]:
-    """The classes' names at the left and, turned, below."""
+    """The classes' names at the left and below, there turned unless they are short."""
     places = pd.DataFrame({"row": range(len(names)), "column": range(len(names)), "name": names})
     data = drawing.data(places)
-    look = {"fontSize": 12 if side >= 14 else 9, "baseline": "middle", "align": "right"}
-    look |= {"color": palette.MUTED[0]}
+    look = {"fontSize": 12 if side >= 14 else 9, "color": palette.MUTED[0]}
+    beside = look | {"baseline": "middle", "align": "right"}
+    upright = all(7 * len(name) <= side for name in names)
+    turned = beside | {"angle": 270}
+    below = look | {"baseline": "top", "align": "center"} if upright else turned
     x, y, name = _place("column", side, left), _place("row", side, 0), field("name")
     bottom = at(side * len(names) + 8)
     return [
-        layer(data, "text", look, x=at(left - 6), y=y, text=name),
-        layer(data, "text", look | {"angle": 270}, x=x, y=bottom, text=name),
+        layer(data, "text", beside, x=at(left - 6), y=y, text=name),
+        layer(data, "text", below, x=x, y=bottom, text=name),
     ]

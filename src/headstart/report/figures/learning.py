@@ -92,6 +92,14 @@ def figure(content: ReportContent) -> Figure | None:
     )
 
 
+def epoch_ticks(longest: int) -> list[int]:
+    """The epochs to name below curves that end at `longest`: whole, round, at most seven."""
+    step = next(
+        s * 10**power for power in range(9) for s in (1, 2, 5) if longest / (s * 10**power) <= 6
+    )
+    return [1, *range(step, longest + 1, step)] if step > 1 else list(range(1, longest + 1))
+
+
 def _means(curves: pd.DataFrame) -> pd.DataFrame:
     trials = curves.groupby("strategy", sort=False)["seed"].nunique()
     grouped = curves.groupby(["strategy", "position"], sort=False)
@@ -126,6 +134,7 @@ class _Cell(NamedTuple):
     borders: Spec
     x: Spec
     colour: Spec
+    single: bool
 
 
 def _small_multiple(content: ReportContent, record: LearningCurves, strategy: str) -> Chart:
@@ -155,7 +164,9 @@ def _draw(
     for channels in (one["encoding"] for one in above if "y" in one["encoding"]):
         channels["x"] = channels["x"] | {"axis": channels["x"]["axis"] | {"labels": False}}
     solid = below[-1]["encoding"]
-    dashed = {"strokeWidth": 1.5, "strokeDash": [4, 3], "opacity": 1}
+    dashed: Spec = {"strokeWidth": 1.5, "strokeDash": [4, 3], "opacity": 1}
+    if cell.single:
+        dashed |= {"point": {"size": 60, "filled": False}}
     train = solid | {"y": solid["y"] | {"field": "train_loss"}}
     below.append(layer(cell.mean, "line", dashed, **train))
     look = {"align": "left", "baseline": "top", "fontSize": 11, "color": palette.MUTED[0], "dx": 4}
@@ -182,8 +193,8 @@ def _records(drawing: Drawing, record: LearningCurves, strategy: str) -> _Cell:
     longest = int(record.curves["position"].max())
     marks = starts.assign(start=(starts["position"] - 0.5).clip(lower=1))
     marks = marks if len(marks) > 1 else marks.iloc[:0]
-    axis = {"title": None, "grid": False, "tickMinStep": 1, "tickCount": 5, "format": "d"}
-    domain = [1, max(longest, 2)]
+    axis = {"title": None, "grid": False, "values": epoch_ticks(longest)}
+    domain = [1, longest] if longest > 1 else [0.5, 1.5]
     return _Cell(
         seeds=drawing.data(_thinned(curves)),
         mean=drawing.data(means),
@@ -194,6 +205,7 @@ def _records(drawing: Drawing, record: LearningCurves, strategy: str) -> _Cell:
             "axis": axis,
         },
         colour=drawing.colour,
+        single=longest == 1,
     )
 
 
@@ -218,7 +230,11 @@ def _measure(cell: _Cell, measure: str, room: Extent, form: str) -> list[Spec]:
     x = number("position", **cell.x)
     y = number(measure, scale=room.scale(height, HEADROOM), axis=axis)
     mark = {"color": palette.FAINT[0], "strokeWidth": 1}
-    thin, thick = {"strokeWidth": 1, "opacity": 0.3}, {"strokeWidth": 2.5, "opacity": 1}
+    thin: Spec = {"strokeWidth": 1, "opacity": 0.3}
+    thick: Spec = {"strokeWidth": 2.5, "opacity": 1}
+    if cell.single:
+        # A line through one point would not be seen.
+        thin, thick = thin | {"point": {"size": 30}}, thick | {"point": {"size": 90}}
     by_seed = {"detail": field("seed"), "description": field("tip"), "color": cell.colour}
     return [
         layer(cell.borders, "rule", mark, x=number("start", **cell.x)),
