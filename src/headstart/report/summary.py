@@ -69,22 +69,33 @@ def _claim_by_design(records: StudyRecords, pairing: Pairing) -> Claim:
 def orders(records: StudyRecords) -> dict[Budget, Order]:
     """The strategies from best to worst at each label budget, ties as ties.
 
-    Every two strategies are compared over the seeds that both have; Holm over all of them.
+    Pairs with the baseline have the verdict of `claims`, so that nothing is told twice in two
+    ways; all other pairs, over all budgets, are one more family of their own (Holm).
     """
+    decided: dict[Budget, list[tuple[str, str]]] = {}
+    others: list[tuple[Budget, Pairing]] = []
+    for labels in records.study.study.labels:
+        for a, b in combinations(records.study.strategy, 2):
+            pairing = records.pair(a, b, labels)
+            if pairing is not None and records.study.study.baseline not in (a, b):
+                others.append((labels, pairing))
+    made = [_compare(records, pairing, resamples=_RESAMPLES_BESIDE) for _, pairing in others]
+    names = [(pairing.a.strategy, pairing.b.strategy) for _, pairing in others]
+    family = correct_family(names, made) if made else ()
+    told = [(labels, claim) for labels, _, claim in claims(records)]
+    told += [(labels, claim) for (labels, _), claim in zip(others, family, strict=True)]
+    for labels, claim in told:
+        if claim.verdict in ("better", "worse"):
+            decided.setdefault(labels, []).append((claim.a, claim.b))
     found = {}
     for labels in records.study.study.labels:
-        names = [name for name in records.study.strategy if (name, labels) in records.answers]
-        pairs, made = [], []
-        for a, b in combinations(names, 2):
-            pairing = records.pair(a, b, labels)
-            if pairing is not None:
-                pairs.append((a, b))
-                made.append(_compare(records, pairing, resamples=_RESAMPLES_BESIDE))
-        family = correct_family(pairs, made) if made else ()
-        decided = [(c.a, c.b) for c in family if c.verdict in ("better", "worse")]
-        means = {name: float(records.answers[name, labels].correct.mean()) for name in names}
-        if names:
-            found[labels] = order_with_ties(means, decided)
+        means = {
+            name: float(records.answers[name, labels].correct.mean())
+            for name in records.study.strategy
+            if (name, labels) in records.answers
+        }
+        if means:
+            found[labels] = order_with_ties(means, decided.get(labels, ()))
     return found
 
 
