@@ -94,6 +94,8 @@ def compare(
     from headstart import console
 
     _refuse_idle(until_decided, seeds, max_seeds)
+    if fresh and retry_failed:
+        raise StudyError("--retry-failed has no effect with --fresh: leave one of them out")
     results = _compared(
         study_file,
         output,
