@@ -65,18 +65,10 @@ def figure(content: ReportContent) -> Figure | None:
     records = learning_curves(content)
     if not records:
         return None
-    most = max(record.curves["seed"].nunique() for record in records)
     return Figure(
         slug="learning",
         title="How they learned",
-        reading=(
-            "Validation accuracy (above) and loss (below) after each epoch. Thin lines are single "
-            "trials, the thick line is their mean, drawn while at least half of the trials still "
-            "train; the dashed line is the mean loss on the training pictures. An upright line "
-            "marks where a phase begins. A dashed line that falls while the solid one rises is "
-            "learning by heart."
-            + (f" Of {most:,} seeds, {MOST_SEEDS} are drawn." if most > MOST_SEEDS else "")
-        ),
+        reading=_reading(records),
         panels=tuple(
             Panel(
                 words.labels(record.labels) if len(records) > 1 else "",
@@ -90,6 +82,23 @@ def figure(content: ReportContent) -> Figure | None:
         ),
         numbers=_numbers(records),
     )
+
+
+def _reading(records: Sequence[LearningCurves]) -> str:
+    told = "Validation accuracy (above) and loss (below) after each epoch. "
+    if max(int(record.curves["position"].max()) for record in records) == 1:
+        return told + (
+            "There was one: small dots are single trials, the large dot is their mean, the ring "
+            "the mean loss on the training pictures."
+        )
+    told += (
+        "Thin lines are single trials, the thick line is their mean, drawn while at least half of "
+        "the trials still train; the dashed line is the mean loss on the training pictures. An "
+        "upright line marks where a phase begins. A dashed line that falls while the solid one "
+        "rises is learning by heart."
+    )
+    most = max(record.curves["seed"].nunique() for record in records)
+    return told + (f" Of {most:,} seeds, {MOST_SEEDS} are drawn." if most > MOST_SEEDS else "")
 
 
 def epoch_ticks(longest: int) -> list[int]:
