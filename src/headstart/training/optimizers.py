@@ -162,14 +162,16 @@ class PhaseOptimizer:
     """
 
     def __init__(self, network: Network, phase: Phase) -> None:
-        kind = _RULES[phase.optimizer.name]
-        self._parameters: list[Tensor] = []
-        self._rules: list[tuple[_Rule, float]] = []
+        # Groups with one rate are updated together: a kernel call each would cost more than the
+        # arithmetic of a small network.
+        by_rate: dict[float, list[Tensor]] = {}
         for name, rate in phase.rates.items():
             parameters = list(network.group_parameters(name).values())
             if rate is not None and parameters:
-                self._parameters += parameters
-                self._rules.append((kind(parameters, phase.optimizer), rate))
+                by_rate.setdefault(rate, []).extend(parameters)
+        kind = _RULES[phase.optimizer.name]
+        self._parameters = [each for parameters in by_rate.values() for each in parameters]
+        self._rules = [(kind(each, phase.optimizer), rate) for rate, each in by_rate.items()]
         if not self._rules:
             trained = ", ".join(name for name in phase.rates if phase.trains(name))
             raise TrainingError(
