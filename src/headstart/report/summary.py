@@ -270,7 +270,7 @@ def sentence(claim: Claim) -> str:
     if result.verdict != "undecided" or result.variance is None or result.pairs < 6:
         return said
     if "Holm" in result.note:
-        return f"{said}; {result.note}"
+        return f"{said}; {result.note.split('; ')[-1]}"  # the note tells the rest
     advice = advise(result).sentence().removeprefix("undecided: ")
     return f"{said}; {advice}"
 
