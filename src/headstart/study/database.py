@@ -120,8 +120,17 @@ def explained(path: Path) -> Iterator[None]:
             f"{path} cannot be used ({error}): check that the disk is not full, that the folder "
             "can be written, and that no other process holds it"
         ) from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise damaged(path, str(error)) from error
+
+
+@contextmanager
+def sense_made_of(path: Path) -> Iterator[None]:
+    """What cannot be made sense of while records are read is damage to them."""
+    try:
+        yield
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise damaged(path, f"{type(error).__name__}: {error}") from error
 
 
 def damaged(path: Path, why: str) -> RecordsError:

@@ -19,7 +19,13 @@ from numpy.typing import NDArray
 from headstart.data.tasks import Budget
 from headstart.errors import RecordsError
 from headstart.statistics.ledger import Entry, next_entry
-from headstart.study.database import FILE_NAME, damaged, explained, open_database
+from headstart.study.database import (
+    FILE_NAME,
+    damaged,
+    explained,
+    open_database,
+    sense_made_of,
+)
 from headstart.study.identity import identify
 from headstart.training.fit import Epoch
 
@@ -168,12 +174,14 @@ class Records:
     def states(self) -> dict[TrialKey, State]:
         """Every trial's state."""
         rows = self._select("SELECT strategy, seed, labels, state FROM trials")
-        return {_key(row): row["state"] for row in rows}
+        with sense_made_of(self.path):
+            return {_key(row): row["state"] for row in rows}
 
     def configurations(self) -> dict[TrialKey, dict[str, Any]]:
         """Every trial's configuration."""
         rows = self._select("SELECT strategy, seed, labels, configuration FROM trials")
-        return {_key(row): self._decoded(row["configuration"]) for row in rows}
+        with sense_made_of(self.path):
+            return {_key(row): self._decoded(row["configuration"]) for row in rows}
 
     def start(self, key: TrialKey) -> None:
         """Write down that a trial is running."""
@@ -243,7 +251,7 @@ class Records:
             (key.strategy, key.seed, key.labels_text, split),
         )
         if not rows:
-            raise RecordsError(f"{self.path}: no {split} predictions of {key}")
+            raise damaged(self.path, f"there are no {split} predictions of {key}")
         row = rows[0]
         shape = row["pictures"], row["classes"]
         if len(row["probabilities"]) != 4 * shape[0] * shape[1]:
@@ -354,11 +362,11 @@ class Records:
             return self._db.execute(query, values).fetchall()
 
     def _decoded(self, text: str) -> dict[str, Any]:
-        try:
-            value: dict[str, Any] = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise damaged(self.path, str(error)) from error
-        return value
+        with sense_made_of(self.path):
+            value = json.loads(text)
+            if not isinstance(value, dict):
+                raise TypeError(f"{text!r} is no mapping")
+            return value
 
     def _update(self, key: TrialKey, **values: Any) -> None:
         with self._transaction():

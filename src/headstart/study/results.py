@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from headstart.data.tasks import Budget
 from headstart.errors import RecordsError
 from headstart.statistics.ledger import Entry
+from headstart.study.database import sense_made_of
 from headstart.study.records import Records, TrialKey
 from headstart.study.scoring import counted_reads
 from headstart.study.spec import Study, load_study
@@ -140,8 +142,8 @@ class StudyRecords:
             RecordsError: If it is not one, or cannot be read.
             StudyError: If its ``study.toml`` is not what headstart wrote.
         """
-        records = Records.open(directory, create=False)
-        try:
+        opened = closing(Records.open(directory, create=False))
+        with opened as records, sense_made_of(records.path):
             study = load_study(directory / "study.toml")
             settings = study.study
             asked = {
@@ -172,8 +174,6 @@ class StudyRecords:
                 class_counts=[tuple(row) for row in described["class_counts"]],
                 provenance=records.described("provenance"),
             )
-        finally:
-            records.close()
 
     def pair(self, a: str, b: str, labels: Budget) -> Pairing | None:
         """The answers of two strategies over the seeds that both have, or None without any."""
@@ -229,6 +229,8 @@ def _answers(
             )
             if keys:
                 values = np.stack([records.probabilities(key, "test") for key in keys])
+                if values.shape[1] != len(labels):
+                    raise ValueError(f"{values.shape[1]} predictions for {len(labels)} labels")
                 found[name, budget] = Answers(
                     strategy=name,
                     labels=budget,
