@@ -59,6 +59,16 @@ def test_calibration_keeps_the_bootstraps_lopsidedness() -> None:
     assert high > 2 * -low
 
 
+def test_far_out_the_interval_does_not_hang_on_a_handful_of_resamples() -> None:
+    estimate = Estimate(mean=0.0, standard_error=1.0, degrees=50.0)
+    random = np.random.default_rng(0)
+
+    ends = [calibrated_interval(estimate, random.standard_normal(10_000), 0.9999) for _ in range(5)]
+
+    assert np.ptp(ends, axis=0) == pytest.approx(0, abs=0.2)
+    assert np.mean(ends, axis=0)[1] == pytest.approx(stats.t.ppf(0.99995, 50), abs=0.1)
+
+
 def test_mean_squares_are_those_of_the_two_way_table() -> None:
     scores = table(6, 40)
     rows, columns, mean = scores.mean(1), scores.mean(0), scores.mean()

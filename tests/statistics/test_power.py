@@ -18,6 +18,7 @@ from headstart.statistics.power import (
     seeds_needed,
 )
 from headstart.statistics.variance import VarianceSplit
+from headstart.statistics.verdicts import verdict_sentence
 
 ONLY_SEEDS = VarianceSplit(seeds=1.0, pictures=0.0, both=0.0, n_seeds=8, n_pictures=1000)
 
@@ -117,6 +118,34 @@ def test_advice_where_neither_alone_helps_and_where_nothing_does() -> None:
     assert "neither seeds nor test pictures alone" in both.sentence()
     hopeless = advise(compare_pairs(*undecided(8, 500, 0.05, 0.3, 0.005)))
     assert "so close to the margin" in hopeless.sentence()
+
+
+def test_the_verdicts_sentence_carries_the_advice() -> None:
+    comparison = compare_pairs(*undecided(8, 500, 0.001, 0.2, 0.012))
+
+    sentence = verdict_sentence(comparison, "frozen", "scratch")
+
+    assert sentence.startswith("undecided between frozen and scratch: the difference is 1.2 points")
+    assert ", 8 pairs; more seeds will not help, about " in sentence
+    same = np.ones((8, 2000))
+    assert verdict_sentence(compare_pairs(same, same), "x", "y").startswith("x and y are equiv")
+    assert "one pair" in verdict_sentence(compare_pairs(same[:1], same[:1]), "x", "y")
+
+
+def test_planned_power_is_what_simulated_studies_reach() -> None:
+    random = np.random.default_rng(0)
+    split = VarianceSplit(seeds=4e-4, pictures=0.02, both=0.05, n_seeds=10, n_pictures=400)
+    claims = 0
+    for _ in range(200):
+        table = (
+            0.025
+            + 0.02 * random.standard_normal((10, 1))
+            + np.sqrt(0.02) * random.standard_normal(400)
+            + np.sqrt(0.05) * random.standard_normal((10, 400))
+        )
+        claims += compare_pairs(table, 0 * table, resamples=100).verdict == "better"
+
+    assert claims / 200 == pytest.approx(power(split, 0.025, 10, 400), abs=0.08)
 
 
 def test_a_decided_comparison_needs_no_advice_and_one_pair_gets_none() -> None:

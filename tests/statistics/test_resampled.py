@@ -38,6 +38,27 @@ def test_splits_all_alike_are_certain_of_nothing_but_their_value() -> None:
     assert (different.p_value, different.p_equivalence) == pytest.approx((0, 1), abs=1e-9)
 
 
+def test_overlapping_splits_fool_the_plain_t_test_but_not_the_corrected_one() -> None:
+    """Two equally good rules (the sign of one of two equal features) on repeated random halves."""
+    random = np.random.default_rng(0)
+    plain = corrected = 0
+    for _ in range(400):
+        labels = random.choice([-1, 1], 100)
+        x = labels[:, None] * 0.5 + random.standard_normal((100, 2))
+        gaps = []
+        for _ in range(15):
+            order = random.permutation(100)
+            train, test = order[:70], order[70:]
+            bars = [np.mean(x[train, j]) for j in (0, 1)]
+            right = [np.mean(np.sign(x[test, j] - bars[j]) == labels[test]) for j in (0, 1)]
+            gaps.append(right[0] - right[1])
+        plain += bool(stats.ttest_1samp(gaps, 0).pvalue < 0.05)
+        corrected += nadeau_bengio(gaps, train=70, test=30).p_value < 0.05
+
+    assert plain / 400 > 0.3
+    assert corrected / 400 < 0.08
+
+
 def test_equivalence_agrees_with_statsmodels() -> None:
     x = np.array([0.001, 0.004, -0.002, 0.003, 0.0, 0.002, -0.001, 0.0025])
     estimate = Estimate(float(x.mean()), float(stats.sem(x)), 7.0)

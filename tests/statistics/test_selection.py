@@ -10,15 +10,16 @@ from headstart.statistics.selection import best_of
 def test_the_replayed_choice_is_the_one_done_by_hand() -> None:
     random = np.random.default_rng(0)
     scores = (random.random((6, 80)) < 0.8).astype(float)
-    by_hand = []
-    for _ in range(4000):
-        rows = random.integers(0, 80, 80)
-        winner = scores[:, rows].mean(axis=1).argmax()
-        by_hand.append(scores[winner, np.setdiff1d(np.arange(80), rows)].mean())
+    by_hand, larger_bags = [], []
+    for _ in range(3000):
+        for bag, results in ((80, by_hand), (160, larger_bags)):
+            rows = random.integers(0, 80, bag)
+            winner = scores[:, rows].mean(axis=1).argmax()
+            results.append(scores[winner, np.setdiff1d(np.arange(80), rows)].mean())
 
     selection = best_of(scores, resamples=4000)
 
-    assert selection.estimate == pytest.approx(np.mean(by_hand), abs=0.005)
+    assert selection.estimate == pytest.approx(np.mean(larger_bags), abs=0.006)
     assert selection.low == pytest.approx(np.quantile(by_hand, 0.025), abs=0.02)
     assert selection.uncorrected == scores.mean(axis=1).max()
     assert selection.winner == scores.mean(axis=1).argmax()
@@ -45,6 +46,10 @@ def test_a_clear_winner_keeps_nearly_all_of_its_score() -> None:
     assert selection.winner == 0
     assert selection.share_won[0] == 1
     assert abs(selection.luck) < 0.005
+
+
+def test_a_winner_without_an_error_is_no_certainty() -> None:
+    assert best_of(np.ones((3, 50))).standard_error == pytest.approx(np.sqrt(2) / 50)
 
 
 def test_groups_are_drawn_as_a_whole() -> None:

@@ -75,9 +75,10 @@ def calibrated_interval(
     """The bootstrap's interval with its shape kept and its width put right.
 
     The percentile interval's two arms are stretched by one factor: (unbiased standard error ÷
-    bootstrap's standard deviation) × (t quantile ÷ normal quantile).
+    bootstrap's standard deviation) × (t quantile ÷ normal quantile). The shape is taken at 95% or
+    less; further out there are too few resamples to see one.
     """
-    tail = (1 - confidence) / 2
+    tail = max((1 - confidence) / 2, 0.025)
     spread = float(resampled.std())
     if spread <= 1e-12:
         half = estimate.half_width(confidence)

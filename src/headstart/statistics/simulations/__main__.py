@@ -13,13 +13,14 @@ from headstart.statistics.simulations.tallies import Cell, markdown, tally_all
 
 CHECKS: Mapping[str, tuple[int, Callable[[], list[Cell]]]] = {
     "comparisons": (
-        1000,
+        400,
         lambda: pairs.comparison_cells((6, 10, 20, 40), (200, 1000, 10_000)),
     ),
-    "stopping": (1000, lambda: pairs.stopping_cells((20, 40), (200, 1000))),
-    "families": (1000, lambda: pairs.family_cells((2, 5, 10), (12, 20), (200, 1000))),
+    "intervals": (1000, lambda: pairs.interval_cells((6, 20), (200, 1000))),
+    "stopping": (1000, lambda: pairs.stopping_cells((20, 40), (200, 1000, 10_000))),
+    "families": (400, lambda: pairs.family_cells((2, 5, 10), (12, 20), (200, 1000))),
     "equivalence": (1000, lambda: pairs.equivalence_cells((10, 20, 40), (1000, 2000))),
-    "worth": (400, lambda: choices.worth_cells((6, 10, 20), (1000, 5000))),
+    "worth": (300, lambda: choices.worth_cells((6, 10, 20), (1000,))),
     "best-of-20": (1000, lambda: choices.best_cells((200, 1000))),
     "analyst": (400, lambda: choices.analyst_cells((500, 2000))),
     "adaptive-analyst": (400, lambda: choices.adaptive_cells((500, 2000))),

@@ -1,17 +1,19 @@
 """Simulations of comparisons: false claims, coverage, stopping, families, equivalence."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from headstart.statistics.always_valid import evidence
+from headstart.statistics.bootstrap import calibrated_interval, crossed_means
 from headstart.statistics.intervals import mean_interval
 from headstart.statistics.multiplicity import compare_family
 from headstart.statistics.paired import compare_pairs
 from headstart.statistics.sequential import Design, declare, follow
 from headstart.statistics.simulations.tallies import Cell, Outcome, draw_seed
 from headstart.statistics.simulations.worlds import EQUAL, UNEQUAL, Table, World
-from headstart.statistics.variance import t_quantile
+from headstart.statistics.variance import estimate_mean, t_quantile
 
 RESAMPLES = 400
 """Enough for the shape of an interval, when thousands of intervals are averaged."""
@@ -28,6 +30,17 @@ def comparison_cells(seeds: tuple[int, ...], pictures: tuple[int, ...]) -> list[
             share=_share(s * n),
         )
         for world in (*EQUAL, *UNEQUAL)
+        for s in seeds
+        for n in pictures
+    ]
+
+
+def interval_cells(seeds: tuple[int, ...], pictures: tuple[int, ...]) -> list[Cell]:
+    """Three intervals for a difference, to show why the simpler two do not do."""
+    worlds = (EQUAL[0], EQUAL[3], UNEQUAL[1], UNEQUAL[3])
+    return [
+        Cell({"world": world.name, "seeds": s, "pictures": n}, partial(_intervals, world, s, n))
+        for world in worlds
         for s in seeds
         for n in pictures
     ]
@@ -97,7 +110,10 @@ def equivalence_cells(seeds: tuple[int, ...], pictures: tuple[int, ...]) -> list
 
 def _share(cells: int) -> float:
     """Fewer data sets where tables are large."""
-    return 1.0 if cells <= 50_000 else 0.5 if cells <= 150_000 else 0.25
+    for limit, share in ((50_000, 1.0), (150_000, 0.5), (1_000_000, 0.25)):
+        if cells <= limit:
+            return share
+    return 0.1
 
 
 def _compare(world: World, seeds: int, pictures: int, random: np.random.Generator) -> Outcome:
@@ -121,18 +137,36 @@ def _compare(world: World, seeds: int, pictures: int, random: np.random.Generato
     return outcome
 
 
+def _intervals(world: World, seeds: int, pictures: int, random: np.random.Generator) -> Outcome:
+    a, b = world.draw(seeds, pictures, random)
+    gaps = a - b
+    estimate = estimate_mean(gaps)
+    resampled = crossed_means(gaps, RESAMPLES, draw_seed(random))
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    by_seed = gaps.mean(axis=1)
+    reach = t_quantile(0.05, seeds - 1) * by_seed.std(ddof=1) / np.sqrt(seeds)
+    ends = calibrated_interval(estimate, resampled, 0.95)
+    return {
+        "t over seeds": abs(estimate.mean - world.difference) <= reach,
+        "plain crossed bootstrap": _holds(float(low), float(high), world.difference),
+        "headstart's": _holds(*ends, world.difference),
+    }
+
+
 def _stop(world: World, seeds: int, pictures: int, random: np.random.Generator) -> Outcome:
     a, b = world.draw(seeds, pictures, random)
     groups = world.groups(pictures)
     design = _design(seeds, 0.005)
     path = follow(design, a, b, groups=groups)
+    relentless = follow(replace(design, futility=0.0), a, b, groups=groups)
     last = path.looks[-1]
     return {
         "false claims, declared maximum": path.verdict in CLAIMS,
+        "never giving up": relentless.verdict in CLAIMS,
         "interval covered at the stop": last.low <= 0 <= last.high,
         "false claims, e-value": _ever_claims(a, b, groups),
         "false claims, plain peeking": _peeking_claims(a, b),
-        "mean seeds": last.pairs,
+        "number of seeds at the stop": last.pairs,
     }
 
 
@@ -157,7 +191,7 @@ def _family(strategies: int, seeds: int, pictures: int, random: np.random.Genera
     world = World("equal", hard=1.5)
     arms: dict[str, Table] = {}
     hard = world.hard * random.standard_normal(pictures)
-    bar = world._threshold(world.accuracy_a, world.seed_a) + hard
+    bar = world.threshold(world.accuracy_a, world.seed_a) + hard
     for k in range(strategies):
         by_seed = world.seed_a * random.standard_normal((seeds, 1))
         noise = random.standard_normal((seeds, pictures), dtype=np.float32)

@@ -89,7 +89,7 @@ def pooled(tallies: Iterable[Tally], column: str) -> float:
 
 
 def markdown(tallies: Sequence[Tally]) -> str:
-    """The settings as rows; shares in percent, columns that end in "/ SE" as plain numbers."""
+    """The settings as rows; shares in percent, others as plain numbers."""
     labels = list(tallies[0].labels)
     columns = list(dict.fromkeys(name for t in tallies for name in t.means))
     lines = [
@@ -108,6 +108,6 @@ def _shown(name: str, value: float | None) -> str:
         return "–"
     if name.endswith("/ SE"):
         return f"{value:.2f}"
-    if name.endswith("seeds"):
+    if name.startswith("number of"):
         return f"{value:.1f}"
     return f"{100 * value:.1f}%"

@@ -69,7 +69,7 @@ class World:
             own = hard + self.taste * random.standard_normal(scenes)
             by_picture = np.repeat(own, self.scene)[:pictures]
             by_seed = seed_sd * scales * random.standard_normal(seeds)
-            bar = self._threshold(accuracy, seed_sd) + by_seed[:, None] + by_picture
+            bar = self.threshold(accuracy, seed_sd) + by_seed[:, None] + by_picture
             noise = random.standard_normal((seeds, pictures), dtype=np.float32)
             return (noise < bar.astype(np.float32)).astype(np.float64)
 
@@ -79,7 +79,7 @@ class World:
         """The scene of each picture; None when each stands alone."""
         return None if self.scene == 1 else np.arange(pictures) // self.scene
 
-    def _threshold(self, accuracy: float, seed_sd: float) -> float:
+    def threshold(self, accuracy: float, seed_sd: float) -> float:
         """The threshold with which the true accuracy is the one wanted."""
         fixed = 1 + self.hard**2 + self.taste**2
         if not self.wild:
