@@ -10,7 +10,8 @@ from headstart.statistics.selection import best_of
 def test_the_replayed_choice_is_the_one_done_by_hand() -> None:
     random = np.random.default_rng(0)
     scores = (random.random((6, 80)) < 0.8).astype(float)
-    by_hand, larger_bags = [], []
+    by_hand: list[float] = []
+    larger_bags: list[float] = []
     for _ in range(3000):
         for bag, results in ((80, by_hand), (160, larger_bags)):
             rows = random.integers(0, 80, bag)
