@@ -24,6 +24,8 @@ Make = Callable[..., Study]
 Compare = Callable[..., Results]
 Fingerprint = Callable[[Path], list[tuple[object, ...]]]
 
+HOT = {"kind": "frozen", "lr": 1e38}
+
 TRIAL_COLUMNS = (
     "strategy,seed,labels,state,val_accuracy,test_accuracy,test_log_loss,trainable_parameters,"
     "total_parameters,fit_seconds,epochs,error"
@@ -33,7 +35,7 @@ TRIAL_COLUMNS = (
 def test_a_comparison_writes_the_files_that_other_programs_rely_on(
     small_study: Make, digits: ImageSet, folder: Path
 ) -> None:
-    results = headstart.compare(small_study(), folder, images=digits)
+    results = headstart.compare(small_study(), folder, images=digits, jobs=1)
 
     for name in ("study.toml", "study.sqlite", "trials.csv", "summary.json", "report.html"):
         assert (folder / name).stat().st_size > 0, name
@@ -344,6 +346,21 @@ def test_a_given_source_is_shared_by_all_seeds(
     there.close()
 
 
+def test_a_given_source_brings_its_scaling_to_the_resolved_study_too(
+    small_study: Make, digits: ImageSet, folder: Path, compare: Compare
+) -> None:
+    raw = small_study(data={"scaling": "raw"}, training={"lr": 0.001}, study={"seeds": 1})
+    compare(raw, folder, images=digits)
+    file = folder / "sources" / "seed-0.safetensors"
+    shared = folder.with_name("shared")
+    compare(small_study(source={"file": file}, study={"seeds": 1}), shared, images=digits)
+
+    again = compare(load_study(shared / "study.toml"), shared, images=digits)
+    assert (again.trials["state"] == "complete").all()
+    with pytest.raises(StudyError, match="the source was trained with 'raw'"):
+        compare(small_study(source={"file": file}, data={"scaling": "unit"}), shared, images=digits)
+
+
 def test_nothing_to_transfer_from_is_refused(small_study: Make) -> None:
     with pytest.raises(StudyError, match=r"no \[source\] to transfer from"):
         small_study(source=None)
@@ -352,11 +369,12 @@ def test_nothing_to_transfer_from_is_refused(small_study: Make) -> None:
 def test_a_verdict_needs_six_pairs(
     small_study: Make, digits: ImageSet, folder: Path, compare: Compare
 ) -> None:
-    few = compare(small_study(), folder, images=digits).summary["comparisons"]
+    study = small_study(study={"labels": ["all"]})
+    few = compare(study, folder, images=digits).summary["comparisons"]
     assert {entry["verdict"] for entry in few} == {"undecided"}
     assert {entry["p_value"] for entry in few} == {None}
 
-    six = with_settings(small_study(), seeds=6)
+    six = with_settings(study, seeds=6)
     many = compare(six, folder.with_name("six"), images=digits).summary["comparisons"]
     assert all(entry["p_value"] is not None for entry in many)
     assert many[0]["verdict"] == "worse"
@@ -378,12 +396,19 @@ def test_one_seed_has_no_interval(
 def test_results_show_themselves_in_a_notebook(
     small_study: Make, digits: ImageSet, folder: Path, compare: Compare
 ) -> None:
-    study = small_study(question="Does <b>it</b> help?")
-    shown = compare(study, folder, images=digits)._repr_html_()
+    study = small_study(
+        question="Does <b>it</b> help?", strategy={"scratch": {}, "frozen": {}, "<i>": HOT}
+    )
+    results = compare(study, folder, images=digits)
 
+    shown = results._repr_html_()
     assert "Does &lt;b&gt;it&lt;/b&gt; help?" in shown
-    assert "<table>" in shown
+    assert "<th>accuracy (95% interval)</th>" in shown
+    assert "<tr><td>&lt;i&gt;</td><td>60 labels</td><td>0</td><td>–</td>" in shown
     assert "undecided between frozen and scratch" in shown
+    assert "4 of 12 trials failed" in shown
+    assert repr(results).startswith("Does <b>it</b> help?\n- 60 labels: ")
+    assert repr(results).endswith(f"- 4 of 12 trials failed\nResults in {folder}")
 
 
 def test_pictures_from_both_sides_or_none_are_refused(

@@ -2,6 +2,7 @@
 
 import html
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 REPORT_NAME = "report.html"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Results:
     """What a comparison found; shows its verdicts and table in a notebook.
 
@@ -86,18 +87,46 @@ class Results:
             for entry in self.summary["comparisons"]
         ]
 
+    def __repr__(self) -> str:
+        lines = [self.summary["question"], *(f"- {said}" for said in self._said())]
+        return "\n".join([*lines, f"Results in {self.directory}"])
+
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{html.escape(entry['name'])}</td><td>{labels_words(entry['labels'])}</td>"
-            f"<td>{entry['trials']}</td><td>{accuracy_words(entry['accuracy'])}</td></tr>"
-            for entry in self.summary["strategies"]
-        )
-        said = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in self.sentences())
+        said = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in self._said())
+        heads = (
+            "strategy", "labels", "trials",
+            f"accuracy ({100 * self.summary['confidence']:.3g}% interval)",
+            "trained parameters", "seconds a fit",
+        )  # fmt: skip
         return (
             f"<p><b>{html.escape(self.summary['question'])}</b></p><ul>{said}</ul>"
-            "<table><thead><tr><th>strategy</th><th>labels</th><th>trials</th>"
-            f"<th>accuracy (95% interval)</th></tr></thead><tbody>{rows}</tbody></table>"
+            f"<table><thead>{_html_row('th', heads)}</thead><tbody>"
+            + "".join(_html_row("td", _cells(entry)) for entry in self.summary["strategies"])
+            + "</tbody></table>"
         )
+
+    def _said(self) -> list[str]:
+        """The answer in sentences, and what is missing from it."""
+        total = len(self.records.rows)
+        missing = [f"{self.failed} of {total} trials failed"] if self.failed else []
+        return self.sentences() + missing
+
+
+def _cells(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """A strategy's row."""
+    trained, seconds = entry["trainable_parameters"], entry["fit_seconds"]
+    return (
+        entry["name"],
+        labels_words(entry["labels"]),
+        str(entry["trials"]),
+        accuracy_words(entry["accuracy"]),
+        f"{trained:,}" if trained is not None else "–",
+        f"{seconds:.2f}" if seconds is not None else "–",
+    )
+
+
+def _html_row(tag: str, cells: Iterable[str]) -> str:
+    return f"<tr>{''.join(f'<{tag}>{html.escape(cell)}</{tag}>' for cell in cells)}</tr>"
 
 
 def labels_words(labels: int | str) -> str:
@@ -105,7 +134,7 @@ def labels_words(labels: int | str) -> str:
     return "all labels" if labels == "all" else f"{labels} labels"
 
 
-def accuracy_words(accuracy: dict[str, float | None]) -> str:
+def accuracy_words(accuracy: Mapping[str, float | None]) -> str:
     """An accuracy in percent with its interval, or a dash."""
     if accuracy["mean"] is None:
         return "–"

@@ -134,8 +134,15 @@ def resolved_toml(study: Study, provenance: dict[str, str]) -> str:
     """
     document = tomlkit.document()
     for key, value in provenance.items():
-        document.add(tomlkit.comment(f"{key}: {value}"))
-    for key, setting in _without_none(study.model_dump(mode="json")).items():
+        document.add(tomlkit.comment(" ".join(f"{key}: {value}".split())))
+    values = study.model_dump(mode="json")
+    if (
+        study.source is not None
+        and study.source.file
+        and "scaling" not in study.data.model_fields_set
+    ):
+        del values["data"]["scaling"]  # it is the source's, whatever that is
+    for key, setting in _without_none(values).items():
         document[key] = setting
     return tomlkit.dumps(document)
 
