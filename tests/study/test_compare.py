@@ -133,6 +133,33 @@ def test_another_seed_gives_another_result(
     assert len(set(hashes)) == len(hashes)
 
 
+def test_more_threads_are_another_study(
+    small_study: Make, digits: ImageSet, folder: Path, compare: Compare
+) -> None:
+    two = small_study(strategy={"scratch": {}}, study={"threads": 2, "seeds": 1})
+    assert (compare(two, folder, images=digits).trials["state"] == "complete").all()
+    with pytest.raises(RecordsError, match="threads: was 2, is now 1"):
+        compare(small_study(), folder, images=digits)
+
+
+def test_what_was_interrupted_can_be_looked_at(
+    small_study: Make, digits: ImageSet, folder: Path, compare: Compare
+) -> None:
+    def stop(progress: Progress) -> None:
+        if progress.complete == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compare(small_study(), folder, images=digits, listener=stop)
+
+    results = Results.read(folder)
+    assert (results.trials["state"] == "complete").sum() == 3
+    assert results.summary["comparisons"] == []
+    assert results.summary["test_reads"] == 0
+    assert "5 of 8 trials have not been trained yet" in repr(results)
+    assert "5 of 8 trials have not been trained yet" in results.report().read_text()
+
+
 def test_test_labels_change_nothing_but_the_scores(
     small_study: Make, digits: ImageSet, tmp_path: Path, compare: Compare
 ) -> None:

@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -95,6 +97,20 @@ def test_workers_that_cannot_start_fail_every_trial_in_bounded_time(
         assert isinstance(result, Failure)
         assert result.reason.startswith(reason)
     assert no_workers()
+
+
+def test_a_warning_in_a_worker_is_the_leaders(
+    small_study: Make, digits: ImageSet, tmp_path: Path
+) -> None:
+    loader: Any = partial(warnings.warn, "the disk is slow")
+    workplace = Workplace(small_study(), loader, tmp_path)
+    vars(workplace)["images"] = digits
+    runner = ProcessRunner(workplace, 1)
+    runner.submit(Job(0, TrialKey("scratch", 0, "all")))
+
+    with pytest.warns(UserWarning, match="the disk is slow"):
+        list(runner.finished())
+    runner.close()
 
 
 def test_a_mistake_nobody_foresaw_fails_its_trial_and_says_where(

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 _VERDICT_STYLES = {"better": "green", "worse": "red", "equivalent": "blue", "undecided": "yellow"}
 
+_LEGEND = (
+    "accuracy in percent: mean ± standard deviation over seeds; trained: parameters; seconds: "
+    "median of one fit"
+)
+
 
 def output() -> Console:
     """Standard output; names that look like markup are shown as they are."""
@@ -41,6 +46,8 @@ def print_results(results: "Results") -> None:
     out.print()
     out.print(Text(results.summary["question"], style="bold"))
     out.print(_strategies_table(results))
+    out.print(Text(_LEGEND, style="dim"))
+    out.print()
     if results.summary["comparisons"]:
         out.print(_comparisons_table(results.summary))
         for entry, sentence in zip(
@@ -100,11 +107,6 @@ def _strategies_table(results: "Results") -> Table:
             f"{trained:,}" if trained is not None else "–",
             f"{seconds:.2f}" if seconds is not None else "–",
         )
-    shown.caption = (
-        "accuracy in percent: mean ± standard deviation over seeds; trained: parameters; "
-        "seconds: median of one fit"
-    )
-    shown.caption_justify = "left"
     return shown
 
 

@@ -66,6 +66,12 @@ def _warnings(records: StudyRecords) -> Iterator[str]:
                 f"gives {100 * chance:.1f}%. What is transferred is in good part its random start: "
                 "train it longer, or with a higher rate."
             )
+    waiting = [row for row in records.rows if row["state"] in ("waiting", "running")]
+    if waiting:
+        yield (
+            f"The study was interrupted: {len(waiting)} of {len(records.rows)} trials have not "
+            "been trained yet. Compare it again, and it goes on where it stopped."
+        )
     failed = [row for row in records.rows if row["state"] == "failed"]
     if failed:
         yield (

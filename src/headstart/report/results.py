@@ -57,6 +57,11 @@ class Results:
         """How many of the trials asked for failed."""
         return sum(row["state"] == "failed" for row in self.records.rows)
 
+    @property
+    def waiting(self) -> int:
+        """How many of the trials asked for have not been trained, as after an interruption."""
+        return sum(row["state"] in ("waiting", "running") for row in self.records.rows)
+
     def report(self, path: Path | str | None = None) -> Path:
         """Draw the report.
 
@@ -109,6 +114,8 @@ class Results:
         """The answer in sentences, and what is missing from it."""
         total = len(self.records.rows)
         missing = [f"{self.failed} of {total} trials failed"] if self.failed else []
+        if self.waiting:
+            missing.append(f"{self.waiting} of {total} trials have not been trained yet")
         return self.sentences() + missing
 
 

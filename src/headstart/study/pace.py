@@ -1,6 +1,6 @@
 """Pace: how long what is left of a study will take."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from statistics import median
 
@@ -42,17 +42,19 @@ class Pace:
         """
         if not self._seen:
             return None
-        parts = [self._expected(job) for job in waiting]
-        parts += [max(0.0, self._expected(job) - spent) for job, spent in in_hand.items()]
-        return max(sum(parts) / slots, max(parts, default=0.0))
+        each = {one: self._expected(one) for one in self._pictures}
+        numbers = Counter(map(kind, waiting))
+        parts = [max(0.0, each[kind(job)] - spent) for job, spent in in_hand.items()]
+        total = sum(parts) + sum(each[one] * number for one, number in numbers.items())
+        return max(total / slots, *parts, *(each[one] for one in numbers), 0.0)
 
-    def _expected(self, job: Job) -> float:
-        seconds = self._seen.get(kind(job))
-        if seconds:
-            return median(seconds)
+    def _expected(self, one: Kind) -> float:
+        """The seconds of a job of some kind."""
+        if one in self._seen:
+            return median(self._seen[one])
         spent = sum(median(times) for times in self._seen.values())
         trained_on = sum(self._pictures[seen] for seen in self._seen)
-        return spent / trained_on * self._pictures[kind(job)]
+        return spent / trained_on * self._pictures[one]
 
 
 def kind(job: Job) -> Kind:
