@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -29,6 +30,28 @@ def batch_sizes(pictures: int, batch_size: int, *, lone_picture: bool = True) ->
     if rest == 1 and full and not lone_picture:
         sizes[-2:] = [batch_size + 1]
     return sizes
+
+
+class Inputs(Protocol):
+    """What a network, or the rest of one, is trained on and evaluated with, a batch at a time.
+
+    Attributes:
+        labels: int64 on the device, shape (N,), or None where there are none.
+    """
+
+    labels: Tensor | None
+
+    def __len__(self) -> int: ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where batches are given out."""
+
+    def inputs(self, rows: Tensor | slice) -> Tensor:
+        """Float32 inputs of some rows, shape (batch, …)."""
+
+    def in_order(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """All inputs and labels as stored, in large batches, for evaluation."""
 
 
 class Batches:

@@ -1,15 +1,16 @@
 """What a network says of pictures, and how good that is."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from headstart.networks.groups import Network
 from headstart.networks.heads import loss, probabilities
-from headstart.training.batches import Batches
+from headstart.training.batches import Inputs
 
 _SMALLEST = 1e-7  # where a probability is cut off in a logarithm, as Keras does
 
@@ -30,21 +31,34 @@ def evaluating(network: Network) -> Iterator[None]:
             module.training = mode
 
 
-def predict_probabilities(network: Network, batches: Batches) -> NDArray[np.float32]:
-    """Class probabilities, shape (N, classes), float32, with dropout off and statistics fixed."""
+def predict_probabilities(
+    network: Network, batches: Inputs, model: Callable[[Tensor], Tensor] | None = None
+) -> NDArray[np.float32]:
+    """Class probabilities, shape (N, classes), float32, with dropout off and statistics fixed.
+
+    Args:
+        network: Put into evaluation mode meanwhile.
+        batches: What to predict.
+        model: What the inputs go through; the network itself when omitted. Behind a kept part it
+            is the rest of the network.
+    """
+    model = model or network
     with evaluating(network):
-        parts = [probabilities(network(inputs)).cpu() for inputs, _ in batches.in_order()]
+        parts = [probabilities(model(inputs)).cpu() for inputs, _ in batches.in_order()]
     values: NDArray[np.float32] = torch.cat(parts).numpy()
     return values
 
 
-def evaluate_loss(network: Network, batches: Batches) -> tuple[float, float]:
-    """Mean loss in nats, and accuracy, on labelled pictures."""
+def evaluate_loss(
+    network: Network, batches: Inputs, model: Callable[[Tensor], Tensor] | None = None
+) -> tuple[float, float]:
+    """Mean loss in nats, and accuracy, on labelled inputs; see `predict_probabilities`."""
+    model = model or network
     total, right = 0.0, 0
     with evaluating(network):
         for inputs, labels in batches.in_order():
             assert labels is not None
-            logits = network(inputs)
+            logits = model(inputs)
             total += float(loss(logits, labels)) * len(labels)
             right += int((probabilities(logits).argmax(dim=1) == labels).sum())
     return total / len(batches), right / len(batches)

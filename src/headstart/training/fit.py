@@ -13,7 +13,8 @@ from headstart.networks.groups import Network
 from headstart.networks.heads import loss
 from headstart.seeding import generator, stream_seed
 from headstart.strategies.plan import Phase, Plan
-from headstart.training.batches import Batches, batch_sizes
+from headstart.training.batches import Inputs, batch_sizes
+from headstart.training.entry import Enter, Entry, at_the_pictures
 from headstart.training.evaluate import evaluate_loss
 from headstart.training.optimizers import PhaseOptimizer
 from headstart.training.schedules import rate_factor
@@ -62,10 +63,11 @@ class Fit:
 def fit(
     network: Network,
     plan: Plan,
-    train: Batches,
-    valid: Batches,
+    train: Inputs,
+    valid: Inputs,
     seed: int,
     on_epoch: Callable[[Epoch], None] | None = None,
+    enter: Enter = at_the_pictures,
 ) -> Fit:
     """Train a network in place, phase by phase.
 
@@ -84,6 +86,7 @@ def fit(
         valid: Labelled validation pictures.
         seed: Names the streams.
         on_epoch: Told every epoch as it ends.
+        enter: Where each phase enters the network; at the pictures when omitted.
 
     Raises:
         TrainingError: If the loss is no longer a finite number, there is nothing to learn from or
@@ -101,7 +104,8 @@ def fit(
         torch.manual_seed(stream_seed(seed, "dropout"))
         for phase in plan.phases:
             set_modes(network, phase)
-            course = _Course(network, phase, train, valid, seed, clock)
+            entry = enter(network, phase, train, valid)
+            course = _Course(network, phase, entry, seed, clock)
             for epoch in course.epochs(first=len(done) + 1):
                 done.append(epoch)
                 if on_epoch is not None:
@@ -155,20 +159,18 @@ class _Course:
         self,
         network: Network,
         phase: Phase,
-        train: Batches,
-        valid: Batches,
+        entry: Entry,
         seed: int,
         clock: _Clock,
     ) -> None:
         self._network = network
         self._phase = phase
-        self._train = train
-        self._valid = valid
+        self._entry = entry
         self._seed = seed
         self._clock = clock
         self._optimizer = PhaseOptimizer(network, phase)
         normed = [module for module in network.modules() if _has_statistics(module)]
-        self._sizes = batch_sizes(len(train), phase.batch_size, lone_picture=not normed)
+        self._sizes = batch_sizes(len(entry.train), phase.batch_size, lone_picture=not normed)
         self._total_steps = phase.steps or len(self._sizes) * (phase.epochs or 0)
         if max(self._sizes) == 1 and any(module.training for module in normed):
             raise TrainingError(
@@ -186,7 +188,7 @@ class _Course:
         number = first
         while self.steps < self._total_steps:
             train_loss = self._one_epoch(number)
-            self.kept = evaluate_loss(self._network, self._valid)
+            self.kept = evaluate_loss(self._network, self._entry.valid, self._entry.model)
             self._check_finite(self.kept[0], "validation loss", number)
             yield Epoch(self._phase.name, number, train_loss, *self.kept, self._clock.seconds)
             number += 1
@@ -205,7 +207,8 @@ class _Course:
 
     def _one_epoch(self, number: int) -> float:
         """One pass over the pictures (or what is left of the steps); its mean loss."""
-        train, phase, labels = self._train, self._phase, self._train.labels
+        train, phase, model = self._entry.train, self._phase, self._entry.model
+        labels = train.labels
         assert labels is not None
         order = torch.from_numpy(generator(self._seed, "order", number).permutation(len(train))).to(
             train.device
@@ -215,7 +218,7 @@ class _Course:
         for rows in torch.split(order, self._sizes):
             if self.steps == self._total_steps:
                 break
-            value = loss(self._network(train.inputs(rows)), labels.index_select(0, rows))
+            value = loss(model(train.inputs(rows)), labels.index_select(0, rows))
             self._optimizer.zero_grad()
             value.backward()  # type: ignore[no-untyped-call]
             self._optimizer.step(rate_factor(phase.schedule, self.steps, self._total_steps))
