@@ -4,8 +4,14 @@ The file is read as JSON and plain arrays; no code in it is run. What Keras need
 training alone (``trainable`` flags, the state of optimisers, losses, metrics) has no effect here.
 """
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field
 
 from headstart.errors import NetworkError
 from headstart.networks.groups import Network
@@ -14,9 +20,11 @@ from headstart.networks.keras_assembly import Assembly, assemble
 from headstart.networks.keras_graph import Entry, Model, calls_of, read_model
 from headstart.networks.keras_layers import TRAINING_ONLY
 from headstart.networks.keras_vgg import vgg_architecture
-from headstart.networks.keras_weights import read_weights
+from headstart.networks.keras_weights import Array, read_weights
+from headstart.settings import Count, Settings
 
 _LONGEST_EDGE = 65_536
+_MOST_NUMBERS = 2**32  # in all arrays together; sixteen gigabytes
 # How keras.applications prepare pictures, by the start of the model's name; the first that fits.
 _APPLICATIONS = (
     (("efficientnet", "mobilenetv3", "convnext", "regnet"), "raw"),
@@ -31,6 +39,34 @@ _MODES = {
     "torch": "pictures of 0 to 1 minus (0.485, 0.456, 0.406), by (0.229, 0.224, 0.225)",
     "caffe": "pictures of 0 to 255, blue first, minus (103.939, 116.779, 123.68)",
 }
+
+
+class KerasArray(Settings):
+    """The shape of one array.
+
+    Attributes:
+        layer: The layer's path: its name, after the names of the models around it.
+        name: Keras' name for the array.
+        shape: In Keras' own order.
+    """
+
+    layer: tuple[str, ...]
+    name: str
+    shape: tuple[Count, ...]
+
+
+class KerasDescription(Settings):
+    """All that a Keras file says of its network but the weights, as plain data.
+
+    Attributes:
+        architecture: The file's own JSON.
+        keras: The major version of Keras that wrote it.
+        arrays: The shapes of the weights.
+    """
+
+    architecture: dict[str, Any]
+    keras: Annotated[int, Field(ge=1)]
+    arrays: tuple[KerasArray, ...]
 
 
 @dataclass(frozen=True)
@@ -56,6 +92,7 @@ class KerasNetwork:
         keras_version: Of the Keras that saved the file; None where it does not say.
         source_sha256: Of the file, in hex.
         warnings: What a user should know before going on, one sentence each.
+        description: How to build the network again (`build_keras`).
     """
 
     network: Network
@@ -70,6 +107,7 @@ class KerasNetwork:
     keras_version: str | None
     source_sha256: str
     warnings: tuple[str, ...]
+    description: KerasDescription
 
     @property
     def class_count(self) -> int | None:
@@ -100,6 +138,42 @@ def load_keras(path: Path) -> KerasNetwork:
         raise NetworkError(*(f"{path}: {problem}" for problem in error.problems)) from error
 
 
+def build_keras(description: KerasDescription) -> Network:
+    """A Keras file's network again, with zeros for weights that are meant to be overwritten.
+
+    Args:
+        description: From `KerasNetwork`; it need not be trusted.
+
+    Raises:
+        NetworkError: If it describes no network that can be read.
+    """
+    if sum(math.prod(array.shape) for array in description.arrays) > _MOST_NUMBERS:
+        raise NetworkError(f"the network has more than {_MOST_NUMBERS:,} weights")
+    model = read_model(description.architecture)
+    calls = calls_of(model)[0]
+    weights: dict[tuple[str, ...], dict[str, Array]] = {call.entry.path: {} for call in calls}
+    for array in description.arrays:
+        if array.layer not in weights:
+            raise NetworkError(f"there is no layer {'/'.join(array.layer)!r} for {array.name!r}")
+        weights[array.layer][array.name] = np.zeros(array.shape, dtype=np.float32)
+    try:
+        built = assemble(calls, _checked(model.shape), weights, description.keras)
+    except KeyError as error:
+        raise NetworkError(f"the description lacks the shape of {error}") from error
+    return built.network.eval()
+
+
+def _described(
+    raw: Mapping[str, Any], keras: int, weights: Mapping[tuple[str, ...], Mapping[str, Array]]
+) -> KerasDescription:
+    arrays = tuple(
+        KerasArray(layer=layer, name=name, shape=array.shape)
+        for layer, own in weights.items()
+        for name, array in own.items()
+    )
+    return KerasDescription(architecture=dict(raw), keras=keras, arrays=arrays)
+
+
 def _network(file: KerasFile) -> KerasNetwork:
     raw = vgg_architecture(file.store) if file.architecture is None else file.architecture
     if raw is None:
@@ -110,10 +184,11 @@ def _network(file: KerasFile) -> KerasNetwork:
         )
     model = read_model(raw)
     weights = read_weights(file, model)
-    major = (file.version or "2").partition(".")[0]
-    built = assemble(
-        calls_of(model)[0], _checked(model.shape), weights, int(major) if major.isdecimal() else 2
-    )
+    version = (file.version or "2").partition(".")[0]
+    major = int(version) if version.isdecimal() else 2
+    calls = calls_of(model)[0]
+    built = assemble(calls, _checked(model.shape), weights, major)
+    used = {call.entry.path: weights[call.entry.path] for call in calls}
     mode, preprocessing = _preprocessing(model, built)
     height, width, *channels = _checked(model.shape)
     return KerasNetwork(
@@ -129,6 +204,7 @@ def _network(file: KerasFile) -> KerasNetwork:
         keras_version=file.version,
         source_sha256=file.sha256,
         warnings=_warnings(built),
+        description=_described(raw, major, used),
     )
 
 
