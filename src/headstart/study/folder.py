@@ -41,7 +41,7 @@ def study_folder(directory: Path, *, fresh: bool = False) -> Iterator[Path]:
         if fresh and not is_new:
             with _held(directory):
                 pass
-            directory.rename(_unused(directory))
+            directory.rename(unused_name(directory))
             directory.mkdir()
         lock = _held(directory)
         lock.acquire()
@@ -93,8 +93,12 @@ def _sweep(directory: Path) -> None:
         left.unlink(missing_ok=True)
 
 
-def _unused(directory: Path) -> Path:
-    """A name beside a folder for what it held until now."""
+def unused_name(directory: Path) -> Path:
+    """A name beside a folder for what it held until now.
+
+    Raises:
+        RecordsError: If there is none.
+    """
     stamp = time.strftime("%Y-%m-%dT%H%M%S")
     for number in range(1000):
         name = directory.with_name(f"{directory.name}.{stamp}{f'-{number}' if number else ''}")
