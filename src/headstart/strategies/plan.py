@@ -4,15 +4,20 @@ A plan is where the body starts and a tuple of phases. A phase says which layer 
 which rate (`None` means frozen), for how long, with which optimiser. Everything else is derived.
 """
 
-import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StrictBool, model_validator
+from torch import nn
 
 from headstart.errors import StudyError
+from headstart.networks.groups import HEAD, Network
+from headstart.networks.selections import Selection, selected
 from headstart.settings import Number, Positive, Settings
+from headstart.strategies.problems import network_problems, phase_problems, start_problems
+from headstart.strategies.recipe import Recipe
+from headstart.strategies.regularisers import Regulariser
 
 OptimizerName = Literal["sgd", "adam", "adamw", "adadelta"]
 Decay = Annotated[Number, Field(ge=0, lt=1)]
@@ -74,27 +79,33 @@ class Schedule(Settings):
 
     Attributes:
         name: ``"constant"``; ``"cosine"`` from 1 to `final`; ``"step"``: times `factor` after
-            each of the `milestones`.
+            each of the `milestones`; ``"slanted_triangle"``: up to 1 until `cut`, then down again,
+            both ends at 1 / `ratio`.
         warmup: Share of the phase's steps over which the factor first rises from 0, linearly.
         final: Where the cosine ends.
         milestones: Shares of the phase at which ``"step"`` drops.
         factor: By how much it drops.
+        cut: Share of the steps after which the slanted triangle turns.
+        ratio: How many times its lowest rate is below its highest.
     """
 
-    name: Literal["constant", "cosine", "step"] = "constant"
+    name: Literal["constant", "cosine", "step", "slanted_triangle"] = "constant"
     warmup: Decay = 0.0
     final: Decay = 0.0
     milestones: Annotated[tuple[InnerShare, ...], Field(min_length=1)] = (0.5, 0.75)
     factor: InnerShare = 0.1
+    cut: InnerShare = 0.1
+    ratio: Annotated[Number, Field(gt=1)] = 32.0
 
     @model_validator(mode="after")
     def _has_effect(self) -> Self:
         takes: dict[str, set[str]] = {
-            "constant": set(),
-            "cosine": {"final"},
-            "step": {"milestones", "factor"},
+            "constant": {"warmup"},
+            "cosine": {"warmup", "final"},
+            "step": {"warmup", "milestones", "factor"},
+            "slanted_triangle": {"cut", "ratio"},
         }
-        idle = idle_options(self, {"name", "warmup"} | takes[self.name])
+        idle = idle_options(self, {"name"} | takes[self.name])
         if idle:
             raise ValueError(
                 f"{', '.join(idle)} has no effect with the {self.name} schedule: leave it out"
@@ -119,6 +130,12 @@ class Phase:
             frozen groups they are always frozen.
         patience: Stop after this many epochs without a lower validation loss and go back to the
             best weights; `None`: train to the end and keep the last.
+        recipe: What is done to pictures, labels, gradients and weights meanwhile.
+        only: What of the body's learning groups learns; the rest of them is frozen, and with it
+            the statistics of every module of which no parameter learns.
+        rate_rule: ``"group"``: each group at its rate; ``"relative_gradient_norm"``: each tensor at
+            its group's rate · r / max r, r = ‖gradient‖ / ‖weights‖ (Lee et al. 2023, Auto-RGN).
+        regularisers: What keeps the body near its source.
     """
 
     name: str
@@ -130,10 +147,57 @@ class Phase:
     schedule: Schedule
     batch_norm: Literal["live", "frozen"]
     patience: int | None
+    recipe: Recipe = Recipe()
+    only: Selection = "everything"
+    rate_rule: Literal["group", "relative_gradient_norm"] = "group"
+    regularisers: tuple[Regulariser, ...] = ()
 
     def trains(self, group: str) -> bool:
         """Whether a layer group learns in this phase."""
         return self.rates[group] is not None
+
+    @property
+    def trains_body(self) -> bool:
+        """Whether more than the head learns."""
+        return any(rate is not None for group, rate in self.rates.items() if group != HEAD)
+
+    @property
+    def augments(self) -> bool:
+        """Whether its training pictures differ from epoch to epoch, so that none can be kept.
+
+        Where only the head learns, augmentation is off, or made of fixed `views`.
+        """
+        return self.recipe.augment is not None and self.trains_body
+
+    @property
+    def views(self) -> int:
+        """How many fixed views of each training picture it goes through, an epoch each; 0: none."""
+        augment = self.recipe.augment
+        return 0 if augment is None or self.trains_body else augment.views or 0
+
+    def learning(self, network: Network) -> dict[str, nn.Parameter]:
+        """The parameters that learn in this phase, by qualified name."""
+        chosen = selected(network, self.only)
+        return {
+            name: parameter
+            for name, parameter in network.named_parameters()
+            if name in chosen and self.trains(network.group_of(name))
+        }
+
+
+@dataclass(frozen=True)
+class Interpolation:
+    """θ = (1 − α) · θ₀ + α · θ₁ after the last phase, buffers included.
+
+    Wortsman et al. 2022, *Robust fine-tuning of zero-shot models* (WiSE-FT).
+
+    Attributes:
+        after: The phase whose weights are θ₀; θ₁ are those of the last phase.
+        alpha: α, from 0 to 1; ``"auto"`` takes the lowest validation loss among 0, 0.1, … 1.
+    """
+
+    after: str
+    alpha: float | Literal["auto"]
 
 
 @dataclass(frozen=True)
@@ -144,16 +208,29 @@ class Plan:
         start: Where the body's weights come from: ``"random"`` or ``"source"``. The head always
             starts fresh.
         phases: In order.
+        fresh: Body groups that start at random although the body starts from the source.
+        zero_head: Whether the head's last layer starts at 0 instead of at random.
+        interpolation: What is done with the weights after the last phase.
     """
 
     start: Literal["random", "source"]
     phases: tuple[Phase, ...]
+    fresh: tuple[str, ...] = ()
+    zero_head: bool = False
+    interpolation: Interpolation | None = None
 
     def trained_groups(self) -> frozenset[str]:
         """The layer groups that learn in at least one phase."""
         return frozenset(
             group for phase in self.phases for group in phase.rates if phase.trains(group)
         )
+
+    def learning(self, network: Network) -> dict[str, nn.Parameter]:
+        """The parameters that learn in at least one phase, by qualified name."""
+        found: dict[str, nn.Parameter] = {}
+        for phase in self.phases:
+            found.update(phase.learning(network))
+        return found
 
     def check(self, groups: Sequence[str]) -> None:
         """Refuse a plan that cannot be followed on a network with these layer groups.
@@ -163,29 +240,22 @@ class Plan:
         """
         problems = [] if self.phases else ["a plan needs at least one phase"]
         for phase in self.phases:
-            problems += [f"phase {phase.name!r} {text}" for text in _problems(phase, groups)]
+            problems += [f"phase {phase.name!r} {text}" for text in phase_problems(phase, groups)]
+        problems += start_problems(self, groups)
         if problems:
             raise StudyError(*problems)
 
+    def check_network(self, network: Network) -> None:
+        """Refuse a plan that this very network cannot take.
 
-def _problems(phase: Phase, groups: Sequence[str]) -> Iterator[str]:
-    """What is wrong with a phase; each layer group must be told exactly once what happens to it."""
-    missing = [group for group in groups if group not in phase.rates]
-    unknown = [group for group in phase.rates if group not in groups]
-    if missing or unknown:
-        yield (
-            f"says nothing of {missing} and names unknown {unknown}; the layer groups are "
-            f"{list(groups)}"
-        )
-    rates = {group: rate for group, rate in phase.rates.items() if rate is not None}
-    if not rates:
-        yield "freezes everything: nothing would train"
-    for group, rate in rates.items():
-        if not 0 < rate < math.inf:
-            yield f"has the rate {rate} for {group!r}: give more than 0, or None to freeze it"
-    if (phase.epochs is None) == (phase.steps is None):
-        yield f"has epochs = {phase.epochs} and steps = {phase.steps}: give one of them"
-    for name in ("epochs", "steps", "batch_size", "patience"):
-        count = getattr(phase, name)
-        if count is not None and count < 1:
-            yield f"has {name} = {count}: at least 1 is needed"
+        Raises:
+            StudyError: Naming every phase concerned.
+        """
+        self.check(network.group_names)
+        problems = [
+            f"phase {phase.name!r} {text}"
+            for phase in self.phases
+            for text in network_problems(phase, network)
+        ]
+        if problems:
+            raise StudyError(*problems)

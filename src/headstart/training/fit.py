@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from headstart.errors import TrainingError
 from headstart.networks.groups import Network
 from headstart.networks.heads import loss
+from headstart.networks.selections import has_statistics
 from headstart.seeding import generator, stream_seed
 from headstart.strategies.plan import Phase, Plan
 from headstart.training.batches import Inputs, batch_sizes
@@ -120,25 +121,25 @@ def fit(
 
 
 def set_modes(network: Network, phase: Phase) -> None:
-    """Make exactly the phase's groups learn: gradients, and the statistics of normalisation.
+    """Make exactly what the phase trains learn: gradients, and the statistics of normalisation.
 
     A module of a frozen group that holds buffers is put into evaluation mode, whatever it is, as
-    buffers only change in training mode. Dropout stays on everywhere: it belongs to the
-    architecture, not to a group's weights.
+    buffers only change in training mode; so is one of which the phase's selection trains no
+    parameter. Dropout stays on everywhere: it belongs to the architecture, not to a group's
+    weights.
     """
+    learning = phase.learning(network)
     network.train()
     for name, module in network.named_modules():
         buffers = [f"{name}.{buffer}" for buffer, _ in module.named_buffers(recurse=False)]
         frozen = any(not phase.trains(network.group_of(buffer)) for buffer in buffers)
-        if frozen or (phase.batch_norm == "frozen" and _has_statistics(module)):
+        if buffers and phase.only != "everything":
+            own = [f"{name}.{key}" for key, _ in module.named_parameters(recurse=False)]
+            frozen = frozen or not any(key in learning for key in own)
+        if frozen or (phase.batch_norm == "frozen" and has_statistics(module)):
             module.training = False  # of this module alone, not of those inside it
     for name, parameter in network.named_parameters():
-        parameter.requires_grad_(phase.trains(network.group_of(name)))
-
-
-def _has_statistics(module: nn.Module) -> bool:
-    """Whether a module keeps running statistics, as BatchNorm does in all its forms."""
-    return any(name.startswith("running_") for name, _ in module.named_buffers(recurse=False))
+        parameter.requires_grad_(name in learning)
 
 
 class _Clock:
@@ -169,7 +170,7 @@ class _Course:
         self._seed = seed
         self._clock = clock
         self._optimizer = PhaseOptimizer(network, phase)
-        normed = [module for module in network.modules() if _has_statistics(module)]
+        normed = [module for module in network.modules() if has_statistics(module)]
         self._sizes = batch_sizes(len(entry.train), phase.batch_size, lone_picture=not normed)
         self._total_steps = phase.steps or len(self._sizes) * (phase.epochs or 0)
         if max(self._sizes) == 1 and any(module.training for module in normed):

@@ -5,10 +5,10 @@ first of those imports the whole of PyTorch's compiler, which takes longer than 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.adadelta import adadelta
 from torch.optim.adam import adam
 from torch.optim.adamw import adamw
@@ -151,7 +151,7 @@ _RULES: dict[str, type[_Rule]] = {
 class PhaseOptimizer:
     """The optimiser of one phase, its state fresh.
 
-    Frozen groups are left out altogether, so nothing moves or decays them.
+    What is frozen is left out altogether, so nothing moves or decays it.
 
     Args:
         network: Whose parameters to update.
@@ -162,22 +162,20 @@ class PhaseOptimizer:
     """
 
     def __init__(self, network: Network, phase: Phase) -> None:
-        # Groups with one rate are updated together: a kernel call each would cost more than the
-        # arithmetic of a small network.
-        by_rate: dict[float, list[Tensor]] = {}
-        for name, rate in phase.rates.items():
-            parameters = list(network.group_parameters(name).values())
-            if rate is not None and parameters:
-                by_rate.setdefault(rate, []).extend(parameters)
-        kind = _RULES[phase.optimizer.name]
-        self._parameters = [each for parameters in by_rate.values() for each in parameters]
-        self._rules = [(kind(each, phase.optimizer), rate) for rate, each in by_rate.items()]
-        if not self._rules:
+        kind, learning = _RULES[phase.optimizer.name], phase.learning(network)
+        if not learning:
             trained = ", ".join(name for name in phase.rates if phase.trains(name))
             raise TrainingError(
                 f"phase {phase.name!r} trains only {trained}, which has no weights: train another "
                 "group"
             )
+        self._parameters = list(learning.values())
+        self._rules = [
+            (kind(parameters, phase.optimizer), rate)
+            for rate, parameters in _by_rate(network, phase, learning)
+        ]
+        by_gradient = phase.rate_rule == "relative_gradient_norm"
+        self._shares = RelativeGradientNorms(self._parameters) if by_gradient else None
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -191,5 +189,57 @@ class PhaseOptimizer:
         Args:
             factor: What the schedule multiplies every rate by.
         """
-        for rule, rate in self._rules:
-            rule.step(rate * factor)
+        shares = self._shares.after_this_step() if self._shares else [1.0] * len(self._rules)
+        for (rule, rate), share in zip(self._rules, shares, strict=True):
+            rule.step(rate * factor * share)
+
+
+def _by_rate(
+    network: Network, phase: Phase, learning: Mapping[str, nn.Parameter]
+) -> list[tuple[float, list[Tensor]]]:
+    """What is updated together, with its rate.
+
+    Groups with one rate are updated together: a kernel call each would cost more than the
+    arithmetic of a small network. Where each tensor has a rate of its own, each stands alone.
+    """
+    alone: list[tuple[float, list[Tensor]]] = []
+    by_rate: dict[float, list[Tensor]] = {}
+    for name, parameter in learning.items():
+        rate = phase.rates[network.group_of(name)]
+        assert rate is not None
+        by_rate.setdefault(rate, []).append(parameter)
+        alone.append((rate, [parameter]))
+    return alone if phase.rate_rule == "relative_gradient_norm" else list(by_rate.items())
+
+
+class RelativeGradientNorms:
+    """Shares of the rate in proportion to r = ‖gradient‖ / ‖weights‖ of each tensor.
+
+    Lee et al. 2023, *Surgical fine-tuning improves adaptation to distribution shifts* (Auto-RGN):
+    share = r / max r. Here r is the mean over the steps made so far, so that no extra pass over
+    pictures is needed; the authors' code takes five batches at the start of every epoch. A tensor
+    of zeros, for which r has no value, takes the whole rate.
+
+    Args:
+        parameters: The tensors, in the order of the shares.
+    """
+
+    def __init__(self, parameters: Sequence[Tensor]) -> None:
+        self._parameters = parameters
+        self._sums = torch.zeros(len(parameters))
+
+    def after_this_step(self) -> list[float]:
+        """Take the gradients that are there now into account; the shares, each in [0, 1]."""
+        norms = torch.stack([parameter.norm() for parameter in self._parameters])
+        none = norms.new_zeros(())
+        gradients = torch.stack(
+            [none if p.grad is None else p.grad.norm() for p in self._parameters]
+        )
+        ratios = torch.where(norms > 0, gradients / norms, 0.0).cpu()
+        self._sums += ratios
+        largest = float(self._sums.max()) or 1.0
+        weightless = (norms == 0).tolist()
+        return [
+            1.0 if empty else ratio / largest
+            for ratio, empty in zip(self._sums.tolist(), weightless, strict=True)
+        ]

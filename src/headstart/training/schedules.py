@@ -17,8 +17,15 @@ def rate_factor(schedule: Schedule, step: int, steps: int) -> float:
         With a warm-up of w steps, ``(step + 1) / w`` for the first w steps. After it, with t the
         share of the remaining steps done: 1 (constant), ``final + (1 − final)(1 + cos πt)/2``
         (cosine, Loshchilov & Hutter 2017), or ``factor`` to the number of milestones passed
-        (step; milestones are shares of the whole phase).
+        (step; milestones are shares of the whole phase). The slanted triangle (Howard & Ruder
+        2018) takes no warm-up: with c = max(1, ⌊cut · steps⌋) and p = s/c before c, else
+        1 − (s − c)/(c · (1/cut − 1)), it is (1 + p · (ratio − 1))/ratio.
     """
+    if schedule.name == "slanted_triangle":
+        turn = max(1, int(schedule.cut * steps))
+        after = turn * (1 / schedule.cut - 1)
+        share = step / turn if step < turn else max(0.0, 1 - (step - turn) / after)
+        return (1 + share * (schedule.ratio - 1)) / schedule.ratio
     warmup_steps = round(schedule.warmup * steps)
     if step < warmup_steps:
         return (step + 1) / warmup_steps

@@ -1,0 +1,110 @@
+"""What makes a plan impossible to follow, or parts of it without effect."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from headstart.networks.groups import HEAD, Network
+from headstart.networks.selections import has_statistics
+from headstart.strategies.regularisers import BSS, L2SP, Delta, StochNorm
+
+if TYPE_CHECKING:
+    from headstart.strategies.plan import Interpolation, Phase, Plan
+
+
+def phase_problems(phase: "Phase", groups: Sequence[str]) -> Iterator[str]:
+    """What is wrong with a phase; each layer group must be told exactly once what happens to it."""
+    missing = [group for group in groups if group not in phase.rates]
+    unknown = [group for group in phase.rates if group not in groups]
+    if missing or unknown:
+        yield (
+            f"says nothing of {missing} and names unknown {unknown}; the layer groups are "
+            f"{list(groups)}"
+        )
+    rates = {group: rate for group, rate in phase.rates.items() if rate is not None}
+    if not rates:
+        yield "freezes everything: nothing would train"
+    for group, rate in rates.items():
+        if not 0 < rate < math.inf:
+            yield f"has the rate {rate} for {group!r}: give more than 0, or None to freeze it"
+    if (phase.epochs is None) == (phase.steps is None):
+        yield f"has epochs = {phase.epochs} and steps = {phase.steps}: give one of them"
+    for name in ("epochs", "steps", "batch_size", "patience"):
+        count = getattr(phase, name)
+        if count is not None and count < 1:
+            yield f"has {name} = {count}: at least 1 is needed"
+    yield from _contradictions(phase)
+
+
+def _contradictions(phase: "Phase") -> Iterator[str]:
+    """What one part of a phase says against another."""
+    names = [regulariser.name for regulariser in phase.regularisers]
+    for name in dict.fromkeys(name for name in names if names.count(name) > 1):
+        yield f"has {name} twice: once is enough"
+    body = [group for group, rate in phase.rates.items() if rate is not None and group != HEAD]
+    for regulariser in phase.regularisers:
+        decay = phase.optimizer.weight_decay
+        if isinstance(regulariser, L2SP | Delta) and decay:
+            yield (
+                f"has weight_decay = {decay} and {regulariser.name}, which takes its place: leave "
+                "one of them out"
+            )
+        if not isinstance(regulariser, L2SP) and not body:
+            yield f"has {regulariser.name}, which has no effect while only the head learns"
+        if isinstance(regulariser, StochNorm) and phase.batch_norm == "frozen":
+            yield 'has stoch_norm, which has no effect with batch_norm = "frozen": use "live"'
+    if phase.only != "everything" and not body:
+        yield f"trains only {phase.only} of the body, but no group of the body"
+    if {"l2_sp", "delta"} <= set(names):
+        yield "has l2_sp and delta, which both take the place of weight decay: choose one"
+
+
+def start_problems(plan: "Plan", groups: Sequence[str]) -> Iterator[str]:
+    """What does not go together with where a plan starts and how it ends."""
+    body = [group for group in groups if group != HEAD]
+    unknown = [group for group in plan.fresh if group not in body]
+    if unknown:
+        yield f"starts {unknown} fresh, which are no groups of the body; these are {body}"
+    elif plan.fresh and plan.start == "random":
+        yield "starts everything at random: naming groups that start fresh has no effect"
+    elif body and set(plan.fresh) == set(body):
+        yield "starts every group of the body fresh: nothing would be transferred"
+    trained = plan.trained_groups()
+    for group in plan.fresh:
+        if plan.phases and group not in trained:
+            yield f"starts {group!r} fresh but never trains it"
+    if plan.start == "random":
+        for phase in plan.phases:
+            near = [each.name for each in phase.regularisers if not isinstance(each, BSS)]
+            if near:
+                yield f"phase {phase.name!r} has {', '.join(near)}, but there is no source"
+    if plan.interpolation is not None:
+        yield from _interpolation_problems(plan.interpolation, [p.name for p in plan.phases])
+
+
+def _interpolation_problems(between: "Interpolation", phases: Sequence[str]) -> Iterator[str]:
+    if between.after not in phases[:-1]:
+        yield f"interpolates from after {between.after!r}, which is no phase before the last"
+    if between.alpha != "auto" and not 0 <= between.alpha <= 1:
+        yield f"interpolates with alpha = {between.alpha}: give 0 to 1"
+
+
+def network_problems(phase: "Phase", network: Network) -> Iterator[str]:
+    """What a phase asks of a network that has nothing of the kind."""
+    learning = phase.learning(network)
+    body = {name for name in learning if network.group_of(name) != HEAD}
+    if phase.only != "everything" and not body:
+        trained = [group for group in network.group_names if phase.trains(group) and group != HEAD]
+        yield (
+            f"trains only {phase.only} of the body, but {', '.join(trained)} has none: use another "
+            "selection or another strategy"
+        )
+    if any(isinstance(regulariser, StochNorm) for regulariser in phase.regularisers):
+        live = [
+            name
+            for name, module in network.named_modules()
+            if has_statistics(module)
+            and any(f"{name}.{own}" in body for own, _ in module.named_parameters(recurse=False))
+        ]
+        if not live:
+            yield "has stoch_norm, but nothing that learns in the body is a BatchNorm: leave it out"

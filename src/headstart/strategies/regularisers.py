@@ -1,0 +1,81 @@
+"""Regularisers: what keeps a body near its source while it learns.
+
+Here are their settings; what they do is in `headstart.training.regularisers`.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from headstart.settings import Count, Number, Positive, Settings
+
+Strength = Annotated[Number, Field(ge=0)]
+Chance = Annotated[Number, Field(gt=0, lt=1)]
+
+
+class L2SP(Settings):
+    """α/2 · ‖w − w₀‖² over the body and β/2 · ‖w‖² over what started fresh, in place of decay.
+
+    Li, Grandvalet & Davoine 2018, *Explicit inductive bias for transfer learning with convolutional
+    networks*.
+
+    Attributes:
+        name: ``"l2_sp"``.
+        alpha: Pull toward the source's weights w₀.
+        beta: Pull of the head, and of groups that started fresh, toward 0.
+    """
+
+    name: Literal["l2_sp"] = "l2_sp"
+    alpha: Positive = 0.01
+    beta: Strength = 0.01
+
+
+class Delta(Settings):
+    """How far the layer groups' outputs have moved from those of the source, channel by channel.
+
+    Li, Xiong, Wang, Rao, Liu, Chen & Huan 2019, *DELTA: deep learning transfer using feature map
+    with attention*.
+
+    Attributes:
+        name: ``"delta"``.
+        strength: Weight of the distance.
+        beta: β/2 · ‖w‖² over the head and what else started fresh, in place of decay.
+    """
+
+    name: Literal["delta"] = "delta"
+    strength: Positive = 0.01
+    beta: Strength = 0.01
+
+
+class BSS(Settings):
+    """η · the sum of the k smallest squared singular values of a batch's features.
+
+    Chen, Wang, Fu, Long & Wang 2019, *Catastrophic forgetting meets negative transfer: batch
+    spectral shrinkage for safe transfer learning*.
+
+    Attributes:
+        name: ``"bss"``.
+        eta: Weight η.
+        k: How many singular values.
+    """
+
+    name: Literal["bss"] = "bss"
+    eta: Positive = 0.001
+    k: Count = 1
+
+
+class StochNorm(Settings):
+    """Each channel of a BatchNorm takes the batch's or the running statistics, by chance.
+
+    Kou, You, Long & Wang 2020, *Stochastic normalization*. Needs ``batch_norm = "live"``.
+
+    Attributes:
+        name: ``"stoch_norm"``.
+        p: The chance of the batch's statistics.
+    """
+
+    name: Literal["stoch_norm"] = "stoch_norm"
+    p: Chance = 0.5
+
+
+Regulariser = Annotated[L2SP | Delta | BSS | StochNorm, Field(discriminator="name")]
