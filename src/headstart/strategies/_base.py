@@ -7,12 +7,15 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import model_validator
 
 from headstart.networks.groups import HEAD
-from headstart.settings import Count, Positive, Settings
+from headstart.settings import Count, Positive
 from headstart.strategies.plan import Optimizer, Phase, Plan, Schedule
+from headstart.strategies.recipe import Recipe
 
 
-class Training(Settings):
+class Training(Recipe):
     """How a phase trains; a study's ``[training]`` table sets the defaults of its strategies.
+
+    Beside what is listed here, everything of a `Recipe` can be set.
 
     Attributes:
         optimizer: A name, or a table with a name and options.
@@ -82,6 +85,7 @@ class Training(Settings):
             schedule=self.schedule,
             batch_norm=self.batch_norm,
             patience=self.patience,
+            recipe=self.recipe,
         )
 
 
