@@ -27,6 +27,8 @@ class ImageSet:
         parts: Where the set came in parts of its own ("train", "valid", "test"), the row numbers
             of each; empty when it came as one.
         origin: Where the pictures came from, in words for the report (never a user's path).
+        groups: The group of each picture, int64, shape (N,), where some belong together (one
+            patient, one burst) and no split may tear them apart; None where each stands alone.
     """
 
     pictures: NDArray[np.uint8]
@@ -35,6 +37,7 @@ class ImageSet:
     name: str = "pictures"
     parts: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     origin: str = ""
+    groups: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         problems = _problems(self)
@@ -70,6 +73,7 @@ class ImageSet:
         test_labels: ArrayLike | None = None,
         class_names: Sequence[str] | None = None,
         name: str = "pictures",
+        groups: ArrayLike | None = None,
     ) -> Self:
         """An image set from NumPy arrays.
 
@@ -82,6 +86,8 @@ class ImageSet:
             test_labels: Their labels.
             class_names: Names in label order; the sorted names found in `labels` when omitted.
             name: What to call the set.
+            groups: A number or name for each picture (those of the test split last), the same
+                for pictures that belong together; no split tears them apart.
 
         Raises:
             DataError: If shapes, values or labels do not fit, all problems at once.
@@ -111,6 +117,7 @@ class ImageSet:
             name=name,
             parts=parts if len(shown) == 2 else {},
             origin="arrays from Python",
+            groups=None if groups is None else _as_groups(groups),
         )
 
 
@@ -128,6 +135,8 @@ def _problems(images: ImageSet) -> list[str]:
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         found.append(f"labels are {labels.dtype} of shape {labels.shape}, expected int64 (N,)")
         return found
+    if images.groups is not None and images.groups.shape != labels.shape:
+        found.append(f"groups have shape {images.groups.shape}, expected one a picture {shape[:1]}")
     if shape[:1] != labels.shape:
         found.append(f"{shape[0] if shape else 0} pictures but {len(labels)} labels")
     if len(set(images.class_names)) != len(images.class_names):
@@ -214,6 +223,11 @@ def _as_labels(labels: ArrayLike, what: str, problems: list[str]) -> NDArray[Any
         elif array.dtype.kind in "iuf":
             return array.astype(np.int64)
     return array
+
+
+def _as_groups(groups: ArrayLike) -> NDArray[np.int64]:
+    """Groups as numbers, whatever they are called."""
+    return np.unique(np.asarray(groups), return_inverse=True)[1].astype(np.int64)
 
 
 def _disagreements(

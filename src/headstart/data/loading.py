@@ -195,7 +195,9 @@ def _image_set(
         if (rows := [row for row, entry in enumerate(used) if entry.split == split])
     }
     name = printable(found.root.resolve().name)
-    return ImageSet(pictures, labels, tuple(names), name, parts, found.layout)
+    named = _groups(used)
+    groups = None if named is None else np.unique(named, return_inverse=True)[1].astype(np.int64)
+    return ImageSet(pictures, labels, tuple(names), name, parts, found.layout, groups)
 
 
 def without_labels(found: Found) -> list[LeftOut]:

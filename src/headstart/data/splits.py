@@ -2,7 +2,8 @@
 
 The test split is the same for every seed, so that all trials answer the same questions. The line
 between train and valid is drawn anew for every seed (unless the order is ``"stored"``), so that its
-luck is part of the spread that a comparison reports.
+luck is part of the spread that a comparison reports. With cross-validation each fold of each repeat
+stands in the place of a seed, and is the test split of its trials.
 """
 
 import itertools
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from headstart.data.folds import fold_numbers, units
 from headstart.data.image_set import ImageSet
 from headstart.errors import DataError
 from headstart.seeding import generator
@@ -41,6 +43,11 @@ class SplitSettings(Settings):
             ``[from, to]`` rows of the test part (of the whole set where it has none).
         train: Only with ``"stored"``: ``[from, to]`` rows of the training part.
         seed: Draws the test split; without effect where that is a part of the set as it is.
+        number: Which test split: 1 is the first, 2 one of fresh pictures that were not in the
+            first, and so on; for when a test split was read as often as it may be.
+        folds: Cross-validation instead of one test split: every picture is tested on once a
+            repeat, by trials that were trained on the other folds.
+        repeats: How often the folds are drawn anew.
     """
 
     order: Literal["shuffled", "stored"] = "shuffled"
@@ -48,6 +55,14 @@ class SplitSettings(Settings):
     valid: Amount | Range | None = None
     test: Amount | Range | None = None
     seed: Annotated[Whole, Field(ge=0)] = 0
+    number: Annotated[Whole, Field(ge=1)] = 1
+    folds: Annotated[Whole, Field(ge=2)] | None = None
+    repeats: Annotated[Whole, Field(ge=1)] = 1
+
+    @property
+    def rounds(self) -> int:
+        """How many (repeat, fold) there are; 0 without cross-validation."""
+        return 0 if self.folds is None else self.folds * self.repeats
 
     @model_validator(mode="after")
     def _fits_its_order(self) -> Self:
@@ -65,9 +80,18 @@ class SplitSettings(Settings):
                     problems.append(((key,), f"{list(value)} is not a range [from, to] of rows"))
             elif value is not None or key != "test":
                 problems.append(((key,), 'order = "stored" needs [from, to] (row numbers)'))
-        if self.seed:
-            problems.append((("seed",), 'nothing is drawn with order = "stored": leave it out'))
-        return problems
+        drawn = {"seed": self.seed, "folds": self.folds, "number": self.number > 1}
+        problems += [
+            ((key,), 'nothing is drawn with order = "stored": leave it out')
+            for key, value in drawn.items()
+            if value
+        ]
+        return problems + self._repeat_problems()
+
+    def _repeat_problems(self) -> list[tuple[tuple[str, ...], str]]:
+        if self.repeats > 1 and self.folds is None:
+            return [(("repeats",), "it has no effect without folds: add folds, or leave it out")]
+        return []
 
     def _drawn_problems(self) -> list[tuple[tuple[str, ...], str]]:
         problems: list[tuple[tuple[str, ...], str]] = []
@@ -80,7 +104,14 @@ class SplitSettings(Settings):
                 problems.append(((key,), f"{value} leaves no picture: {_AMOUNT_HINT}"))
             elif isinstance(value, float) and value >= 1:
                 problems.append(((key,), f"{value} is no share: {_AMOUNT_HINT}"))
-        return problems
+        if self.folds is not None:
+            if self.test is not None:
+                problems.append((("test",), "each fold is tested on in its turn: leave it out"))
+            if self.number > 1:
+                problems.append(
+                    (("number",), "folds leave no fresh pictures to test on: leave it out")
+                )
+        return problems + self._repeat_problems()
 
 
 _AMOUNT_HINT = "give a share between 0 and 1, or a whole number of pictures"
@@ -110,7 +141,8 @@ def make_split(images: ImageSet, settings: SplitSettings, seed: int) -> Split:
     Args:
         images: The set; its own parts are respected.
         settings: How to split.
-        seed: Draws the line between train and valid.
+        seed: Draws the line between train and valid; with folds, the number of the (repeat,
+            fold), counted fold by fold.
 
     Raises:
         DataError: If there are not enough pictures for what is asked.
@@ -170,45 +202,99 @@ def _shuffled(images: ImageSet, settings: SplitSettings, seed: int) -> Split:
             "or say with split.test how much of that part to draw"
         )
     training = _training_rows(images)
-    test, training = _part(images, training, settings.test, settings.seed, "test", _TEST_SHARE)
-    valid, train = _part(images, training, settings.valid, seed, "valid", _VALID_SHARE)
+    if settings.folds is not None:
+        test, training = _fold(images, training, settings, seed)
+    else:
+        test, training = _test_part(images, training, settings)
+    valid, train = _valid_part(images, training, settings.valid, seed)
     return Split(train, valid, test)
 
 
-def _part(
-    images: ImageSet,
-    training: Rows,
-    amount: float | Range | None,
-    seed: int,
-    name: str,
-    share: float,
-) -> tuple[Rows, Rows]:
-    """The rows of a split, from the set's own part of that name or else from the training rows.
+def _fold(images: ImageSet, rows: Rows, settings: SplitSettings, number: int) -> tuple[Rows, Rows]:
+    """The rows of a (repeat, fold), and those of the other folds."""
+    assert settings.folds is not None
+    if "test" in images.parts:
+        raise DataError(
+            f"split.folds: {images.name} has a test part of its own, which folds would leave "
+            "unused: leave folds out, or give the pictures as one part"
+        )
+    repeat, fold = divmod(number, settings.folds)
+    members = units(images, rows)
+    if len(np.unique(members)) < settings.folds:
+        raise DataError(
+            f"split.folds = {settings.folds}, but there are only {len(np.unique(members))} "
+            "pictures or groups that may be torn apart: ask for fewer folds"
+        )
+    random = generator(settings.seed, "folds", repeat)
+    mine = fold_numbers(images.labels[rows], members, settings.folds, random) == fold
+    return rows[mine], rows[~mine]
 
-    Returns:
-        The split's rows, and the training rows that are left.
+
+def _test_part(images: ImageSet, training: Rows, settings: SplitSettings) -> tuple[Rows, Rows]:
+    """The rows of the test split, and the training rows that are left.
+
+    The test split of a higher number is drawn from what was in none of a lower number, whose
+    pictures become training pictures again.
     """
+    own, amount, seed = images.parts.get("test"), settings.test, settings.seed
     assert not isinstance(amount, tuple)  # refused by the settings
-    own = images.parts.get(name)
+    if own is not None and amount is None:
+        if settings.number > 1:
+            raise DataError(
+                f"split.number = {settings.number}: {images.name} has a test part of its own, all "
+                "of it the first test split, so there are no fresh pictures: say with split.test "
+                "how much of it to draw, in another --output"
+            )
+        return own, training
+    amount = _TEST_SHARE if amount is None else amount
+    pool = training if own is None else own
+    test, left = _draw(images, pool, amount, (seed, "test", 1), leave=int(own is None))
+    size = len(test)
+    for number in range(2, settings.number + 1):
+        if len(left) < size:
+            raise DataError(
+                f"split.number = {settings.number}: only {len(left)} pictures were in none of the "
+                f"{number - 1} test splits before it, and {size} are needed: collect new pictures"
+            )
+        test, left = _draw(images, left, size, (seed, "test", number), leave=0)
+    return test, training if own is not None else np.setdiff1d(training, test)
+
+
+def _valid_part(
+    images: ImageSet, training: Rows, amount: float | Range | None, seed: int
+) -> tuple[Rows, Rows]:
+    """The rows to choose with, from the set's own part or else the training rows, and the rest."""
+    assert not isinstance(amount, tuple)  # refused by the settings
+    own = images.parts.get("valid")
     if own is None:
-        return _draw(images, training, share if amount is None else amount, seed, name)
+        amount = _VALID_SHARE if amount is None else amount
+        return _draw(images, training, amount, (seed, "valid", 1))
     if amount is None:
         return own, training
-    return _draw(images, own, amount, seed, name, leave=0)[0], training
+    return _draw(images, own, amount, (seed, "valid", 1), leave=0)[0], training
 
 
 def _draw(
-    images: ImageSet, rows: Rows, amount: float, seed: int, purpose: str, leave: int = 1
+    images: ImageSet, rows: Rows, amount: float, stream: tuple[int, str, int], leave: int = 1
 ) -> tuple[Rows, Rows]:
-    """Draw a stratified part of the rows; identical pictures stay on one side."""
+    """Draw a stratified part of the rows; what belongs together stays on one side.
+
+    Args:
+        images: The set.
+        rows: The rows to draw from.
+        amount: A share below 1 or a number of pictures.
+        stream: The seed, what the part is for, and 1 for the first of its kind.
+        leave: How many rows must be left.
+    """
+    seed, name, number = stream
     wanted = round(amount * len(rows)) if amount < 1 else int(amount)
     if not 0 < wanted <= len(rows) - leave:
         raise DataError(
-            f"split.{purpose} = {amount} of {len(rows)} pictures makes {wanted}: expected 1 to "
+            f"split.{name} = {amount} of {len(rows)} pictures makes {wanted}: expected 1 to "
             f"{len(rows) - leave}"
         )
-    rng = generator(seed, "split", purpose)
-    _, first, group = np.unique(images.hashes[rows], return_index=True, return_inverse=True)
+    rng = generator(seed, "split", name, *([number] if number > 1 else []))
+    _, first, group = np.unique(units(images, rows), return_index=True, return_inverse=True)
     labels = images.labels[rows][first]
     order = stratified_order(labels, rng)
     sizes = np.bincount(group)
@@ -216,8 +302,9 @@ def _draw(
     drawn = np.isin(group, order[:enough])
     if leave and drawn.all():
         raise DataError(
-            f"split.{purpose} takes {wanted} of {len(rows)} pictures, and with them their copies, "
-            "which are all the others: leave copies out"
+            f"split.{name} takes {wanted} of {len(rows)} pictures, and with them their copies"
+            f"{'' if images.groups is None else ' and groups'}, which are all the others: leave "
+            "copies out"
         )
     return rows[drawn], rows[~drawn]
 
@@ -245,11 +332,14 @@ def stratified_order(labels: NDArray[np.int64], rng: np.random.Generator) -> Row
 
 
 def _without_repeats(images: ImageSet, split: Split) -> Split:
-    """Leave out of train and valid what is, pixel by pixel, also in a later split."""
-    hashes = images.hashes
-    valid = split.valid[~np.isin(hashes[split.valid], hashes[split.test])]
-    later = np.concatenate([hashes[split.test], hashes[valid]])
-    train = split.train[~np.isin(hashes[split.train], later)]
+    """Leave out of train and valid what belongs together with a picture of a later split.
+
+    That is what is the same pixel by pixel, or of the same group.
+    """
+    member = units(images, np.arange(len(images)))
+    valid = split.valid[~np.isin(member[split.valid], member[split.test])]
+    later = np.concatenate([member[split.test], member[valid]])
+    train = split.train[~np.isin(member[split.train], later)]
     left_out = len(split.train) + len(split.valid) - len(train) - len(valid)
     return Split(train, valid, split.test, left_out)
 

@@ -27,6 +27,7 @@ def trial_configuration(
     """
     whole = study.model_dump(mode="json")
     shared = {key: value for key, value in whole.items() if key not in _GROWS}
+    del whole["split"]["repeats"]  # further repeats leave the folds before them as they are
     return {
         **shared,
         "strategy": whole["strategy"][strategy],
