@@ -52,12 +52,20 @@ class Examples:
     """Pictures with their labels, ready to learn from.
 
     Attributes:
-        pictures: uint8, shape (N, height, width, channels).
+        whole: uint8, shape (M, height, width, channels): the pictures they are among, which may be
+            many more than fit into memory.
         labels: int64, shape (N,), numbers within the task.
+        rows: Which of the pictures they are, shape (N,); all of them when omitted.
     """
 
-    pictures: NDArray[np.uint8]
+    whole: NDArray[np.uint8]
     labels: NDArray[np.int64]
+    rows: Rows | None = None
+
+    @property
+    def pictures(self) -> NDArray[np.uint8]:
+        """Their pictures, shape (N, height, width, channels); a copy where they are some of many."""
+        return self.whole if self.rows is None else self.whole[self.rows]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -69,12 +77,17 @@ class SealedTest:
 
     Attributes:
         rows: Row numbers in the image set, shape (N,).
-        pictures: uint8, shape (N, height, width, channels).
+        whole: All pictures of the image set, uint8, shape (M, height, width, channels).
     """
 
     rows: Rows
-    pictures: NDArray[np.uint8]
+    whole: NDArray[np.uint8]
     _labels: NDArray[np.int64] = field(repr=False)
+
+    @property
+    def pictures(self) -> NDArray[np.uint8]:
+        """A copy of the test pictures, shape (N, height, width, channels)."""
+        return self.whole[self.rows]
 
     def open_labels(self, purpose: str, note: Callable[[str, int], None]) -> NDArray[np.int64]:
         """The test labels, after the reading was written down.
@@ -132,7 +145,7 @@ class Task:
             raise DataError(
                 f"some rows are of other classes than the task's ({', '.join(self.class_names)})"
             )
-        return Examples(self.images.pictures[rows], labels)
+        return Examples(self.images.pictures, labels, rows)
 
     def budget_rows(self, budget: Budget, seed: int, *, stored: bool = False) -> Rows:
         """The training rows that a trial with this label budget may use.
@@ -197,7 +210,7 @@ def make_task(images: ImageSet, settings: TaskSettings, split: Split) -> Task:
     if problems:
         raise DataError(*problems)
     rows = parts["test"]
-    test = SealedTest(rows, images.pictures[rows], number[images.labels[rows]])
+    test = SealedTest(rows, images.pictures, number[images.labels[rows]])
     return Task(images, tuple(shown), parts["train"], parts["valid"], test, number)
 
 

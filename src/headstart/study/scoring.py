@@ -109,7 +109,7 @@ def _keep_mistakes(records: Records, task: Task, labels: NDArray[np.int64]) -> N
     worst = [n for n in np.argsort(-wrong, kind="stable")[:_MISTAKES].tolist() if wrong[n] > 0]
     records.keep_pictures(
         "mistake",
-        [(n, as_png(task.test.pictures[n]), task.class_names[labels[n]]) for n in worst],
+        [(n, as_png(task.test.whole[task.test.rows[n]]), task.class_names[labels[n]]) for n in worst],
     )
 
 

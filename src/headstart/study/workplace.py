@@ -179,8 +179,8 @@ class Workplace:
             train, valid = (self._batches(part, seed, network) for part in (examples, task.valid))
             result = fit(network, plan, train, valid, seed)
             test = Batches(
-                task.test.pictures, None, self.scaling(seed), self.device,
-                channels_last=_has_convolutions(network),
+                task.test.whole, None, self.scaling(seed), self.device,
+                channels_last=_has_convolutions(network), rows=task.test.rows,
             )  # fmt: skip
             val_probabilities = predict_probabilities(network, valid)
             test_probabilities = predict_probabilities(network, test)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -54,13 +54,64 @@ class Inputs(Protocol):
         """All inputs and labels as stored, in large batches, for evaluation."""
 
 
-class Batches:
+class StoredInputs:
+    """Stored rows (and labels), given out a batch at a time as they are.
+
+    On the CPU they stay where they are, be it a memory map; an accelerator gets those that are
+    meant.
+
+    Attributes:
+        values: Shape (M, …), those that are meant among others.
+        rows: Which of them are meant, shape (N,).
+        labels: int64 on the device, shape (N,), or None where there are none.
+    """
+
+    def __init__(
+        self,
+        values: NDArray[Any],
+        rows: NDArray[np.int64],
+        labels: Tensor | None,
+        device: torch.device,
+    ) -> None:
+        self.values = values
+        self.rows = rows
+        self.labels = labels
+        self._device = device
+        self._on_device = (
+            None if device.type == "cpu" else torch.from_numpy(values[rows]).to(device)
+        )
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def device(self) -> torch.device:
+        """Where batches are given out."""
+        return self._device
+
+    def inputs(self, rows: Tensor | slice) -> Tensor:
+        """Some rows, shape (batch, …)."""
+        if self._on_device is not None:
+            return self._on_device[rows]
+        wanted = self.rows[rows if isinstance(rows, slice) else rows.numpy()]
+        return torch.from_numpy(self.values.take(wanted, axis=0))
+
+    def in_order(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """All inputs and labels as stored, in large batches, for evaluation."""
+        row_bytes = 4 * math.prod(self.values.shape[1:])
+        size = max(1, min(_EVALUATION_BATCH, _EVALUATION_BYTES // row_bytes))
+        for start in range(0, len(self), size):
+            rows = slice(start, start + size)
+            yield self.inputs(rows), None if self.labels is None else self.labels[rows]
+
+
+class Batches(StoredInputs):
     """Pictures (and labels) on a device, given out as scaled float32 batches.
 
     The pictures stay uint8, a quarter of the memory of floats, and are scaled when needed.
 
     Attributes:
-        labels: int64 on the device, shape (N,), or None for pictures without labels.
+        scaling: What happens to their numbers.
     """
 
     def __init__(
@@ -71,16 +122,20 @@ class Batches:
         device: torch.device,
         *,
         channels_last: bool = False,
+        rows: NDArray[np.int64] | None = None,
     ) -> None:
-        # PyTorch cannot promise to leave a read-only array alone, so that is copied.
-        own = np.require(pictures, requirements=["C", "W"])
-        self._pictures = torch.from_numpy(own).to(device)
+        super().__init__(
+            pictures,
+            np.arange(len(pictures)) if rows is None else rows,
+            None if labels is None else torch.from_numpy(labels).to(device),
+            device,
+        )
+        self.scaling = scaling
         self._shift = torch.from_numpy(scaling.shift).to(device)
         self._factor = torch.from_numpy(1 / scaling.divisor).to(device)
         self._shifted = bool(scaling.shift.any())
         self._scaled = bool((scaling.divisor != 1).any())
         self._channels_last = channels_last
-        self.labels = None if labels is None else torch.from_numpy(labels).to(device)
 
     @classmethod
     def of(
@@ -92,24 +147,18 @@ class Batches:
         channels_last: bool = False,
     ) -> "Batches":
         """Batches of labelled examples."""
-        return cls(examples.pictures, examples.labels, scaling, device, channels_last=channels_last)
-
-    def __len__(self) -> int:
-        return len(self._pictures)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the pictures lie."""
-        return self._pictures.device
+        return cls(
+            examples.whole,
+            examples.labels,
+            scaling,
+            device,
+            channels_last=channels_last,
+            rows=examples.rows,
+        )
 
     def inputs(self, rows: Tensor | slice) -> Tensor:
         """Scaled float32 pictures (batch, channels, height, width) of some rows."""
-        picked = (
-            self._pictures[rows]
-            if isinstance(rows, slice)
-            else self._pictures.index_select(0, rows)
-        )
-        values = picked.to(torch.float32)
+        values = super().inputs(rows).to(torch.float32)  # uint8 before, so this is a copy
         if self._shifted:
             values.sub_(self._shift)
         if self._scaled:
@@ -117,11 +166,3 @@ class Batches:
         # (N, H, W, C) in memory is channels-last already; the view only renames the axes.
         values = values.permute(0, 3, 1, 2)
         return values if self._channels_last else values.contiguous()
-
-    def in_order(self) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """All pictures and labels as stored, in large batches, for evaluation."""
-        picture_bytes = 4 * math.prod(self._pictures.shape[1:])
-        size = max(1, min(_EVALUATION_BATCH, _EVALUATION_BYTES // picture_bytes))
-        for start in range(0, len(self), size):
-            rows = slice(start, start + size)
-            yield self.inputs(rows), None if self.labels is None else self.labels[rows]
