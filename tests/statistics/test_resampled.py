@@ -5,7 +5,13 @@ import pytest
 from scipy import stats
 
 from headstart.errors import RecordsError, StudyError
-from headstart.statistics.resampled import nadeau_bengio, probability_of_improvement
+from headstart.statistics.resampled import (
+    Resampling,
+    compare_folds,
+    mean_of_folds,
+    nadeau_bengio,
+    probability_of_improvement,
+)
 from headstart.statistics.variance import Estimate
 
 
@@ -59,6 +65,65 @@ def test_overlapping_splits_fool_the_plain_t_test_but_not_the_corrected_one() ->
     assert corrected / 400 < 0.08
 
 
+def test_folds_are_compared_by_the_corrected_t_test() -> None:
+    random = np.random.default_rng(1)
+    a, b = 0.9 + 0.02 * random.standard_normal(10), 0.85 + 0.02 * random.standard_normal(10)
+
+    result = compare_folds(a, b, Resampling(train=160, test=40, pictures=200))
+
+    reference = nadeau_bengio(a - b, train=160, test=40)
+    assert (result.low, result.high) == pytest.approx((reference.low, reference.high))
+    assert result.p_value == pytest.approx(reference.p_value)
+    assert result.p_equivalence == pytest.approx(reference.p_equivalence)
+    assert result.verdict == "better"
+    assert result.sentence("frozen", "scratch").endswith("), 10 folds")
+    # a ratio is in the interval where the corrected t test of errors_a − ratio·errors_b allows it
+    reduction = result.relative_error_reduction
+    assert reduction.value == pytest.approx(1 - (1 - a).mean() / (1 - b).mean())
+    for end in (reduction.low, reduction.high):
+        assert end is not None
+        edge = nadeau_bengio((1 - a) - (1 - end) * (1 - b), train=160, test=40)
+        assert edge.p_value == pytest.approx(0.05)
+
+
+def test_fewer_than_six_folds_have_an_interval_and_no_verdict() -> None:
+    a = np.array([0.91, 0.92, 0.9, 0.91, 0.93])
+
+    result = compare_folds(a, a - 0.2, Resampling(train=160, test=40, pictures=200))
+
+    assert (result.verdict, result.p_value) == ("undecided", None)
+    assert result.low == pytest.approx(0.2, abs=0.02)
+    assert result.note == "5 folds are too few for a verdict: ask for repeats"
+    assert "at least 6 folds are needed" in result.sentence("frozen", "scratch")
+
+
+def test_folds_that_agree_are_as_uncertain_as_so_few_pictures() -> None:
+    same = np.full(10, 0.9)
+    few = compare_folds(same, same, Resampling(train=40, test=10, pictures=50))
+    many = compare_folds(same, same, Resampling(train=4000, test=1000, pictures=5000))
+
+    assert (few.verdict, many.verdict) == ("undecided", "equivalent")
+    assert few.high == pytest.approx(stats.t.ppf(0.975, 9) * np.sqrt(2) / 50)
+
+
+def test_less_log_loss_is_better_and_its_interval_is_not_cut() -> None:
+    loss = np.array([3.0, 3.1, 2.9, 3.2, 3.0, 3.1])
+    result = compare_folds(
+        loss - 2, loss, Resampling(train=500, test=100, pictures=600), metric="log_loss"
+    )
+    assert result.verdict == "better"
+    assert result.difference == pytest.approx(-2)
+    assert result.relative_error_reduction.value is None
+
+
+def test_the_mean_of_folds_stays_a_share() -> None:
+    interval = mean_of_folds([0.99, 1.0, 1.0, 0.97, 1.0, 1.0], Resampling(500, 100, 600))
+    assert interval.mean == pytest.approx(0.99333, abs=1e-4)
+    assert interval.high == 1.0
+    assert interval.low is not None
+    assert interval.low < 0.98
+
+
 def test_equivalence_agrees_with_statsmodels() -> None:
     x = np.array([0.001, 0.004, -0.002, 0.003, 0.0, 0.002, -0.001, 0.0025])
     estimate = Estimate(float(x.mean()), float(stats.sem(x)), 7.0)
@@ -87,6 +152,8 @@ def test_unusable_numbers_are_refused() -> None:
         nadeau_bengio([0.1], train=10, test=5)
     with pytest.raises(StudyError, match="at least 1 picture"):
         nadeau_bengio([0.1, 0.2], train=0, test=5)
+    with pytest.raises(RecordsError, match="no pairs"):
+        compare_folds([0.1, 0.2], [0.1, 0.2, 0.3], Resampling(10, 5, 15))
     with pytest.raises(RecordsError, match="no pairs"):
         probability_of_improvement([1, 2], [1, 2, 3])
     with pytest.raises(RecordsError, match="NaN or infinity"):

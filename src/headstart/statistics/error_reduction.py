@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from headstart.statistics.scores import Scores
-from headstart.statistics.variance import mean_squares
+from headstart.statistics.variance import Estimate, mean_squares
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,23 @@ def error_reduction(errors_a: Scores, errors_b: Scores, confidence: float) -> Er
     if len(errors_a) < 2:
         return ErrorReduction(1 - ratio, None, None)
     squares = mean_squares(errors_a, errors_b)
+    return fieller(ratio, lambda rho: squares.estimate(np.array([1.0, -rho])), confidence)
+
+
+def fieller(
+    ratio: float, contrast: Callable[[float], Estimate], confidence: float
+) -> ErrorReduction:
+    """Fieller's interval for one less a ratio of errors.
+
+    Args:
+        ratio: Errors of a ÷ errors of b, as seen.
+        contrast: ρ → the mean of ``errors_a − ρ·errors_b`` with its standard error.
+        confidence: Two-sided.
+    """
 
     def excess(rho: float) -> float:
         """Above zero where ρ is outside the interval."""
-        estimate = squares.estimate(np.array([1.0, -rho]))
+        estimate = contrast(rho)
         return estimate.mean**2 - estimate.half_width(confidence) ** 2
 
     least = 0.0 if ratio == 0 or excess(0.0) <= 0 else float(brentq(excess, 0.0, ratio))

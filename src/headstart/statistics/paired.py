@@ -48,6 +48,7 @@ class Comparison:
         degrees: Degrees of freedom of the standard error; None with one pair.
         note: What a reader must know beside the numbers, or "".
         metric: What was compared; "accuracy" goes without saying.
+        unit: What a pair is called: a seed's is a "pair", that of a cross-validation a "fold".
     """
 
     pairs: int
@@ -68,6 +69,7 @@ class Comparison:
     degrees: float | None
     note: str
     metric: str = "accuracy"
+    unit: str = "pair"
 
     @property
     def claim_p(self) -> float | None:
@@ -84,7 +86,7 @@ class Comparison:
 
         Scores that are shares are told in points (1 point is 0.01), log loss as it is.
         """
-        gap, pairs, what = self.difference, counted(self.pairs, "pair"), self._of_what
+        gap, pairs, what = self.difference, counted(self.pairs, self.unit), self._of_what
         if self.low is None or self.high is None:
             return (
                 f"undecided between {name_a} and {name_b}{what}: one pair, a difference of "
@@ -108,7 +110,7 @@ class Comparison:
                 f"{name_a} and {name_b} are equivalent{what} within {margin}{self._unit}: "
                 f"{seen}{self._ahead(name_a, name_b)}"
             )
-        few = f"; at least {MIN_PAIRS} pairs are needed" if self.pairs < MIN_PAIRS else ""
+        few = f"; at least {MIN_PAIRS} {self.unit}s are needed" if self.pairs < MIN_PAIRS else ""
         return f"undecided between {name_a} and {name_b}{what}: {seen}{few}"
 
     @property
@@ -223,7 +225,7 @@ def compare_pairs(
         relative_error_reduction=reduction,
         variance=variance_split(table),
         equivalence=equivalence,
-        verdict=_verdict((low, high), equivalence, p_value, margin, confidence),
+        verdict=decide((low, high), equivalence, p_value, margin, confidence),
         margin=margin,
         confidence=confidence,
         standard_error=estimate.standard_error,
@@ -243,13 +245,14 @@ def counted(number: int, word: str) -> str:
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
-def _verdict(
+def decide(
     interval: tuple[float, float],
     equivalence: tuple[float, float],
     p_value: float | None,
     margin: float,
     confidence: float,
 ) -> Verdict:
+    """The verdict that intervals and p-value allow, as `compare_pairs` tells."""
     if p_value is None:
         return "undecided"
     if -margin < equivalence[0] and equivalence[1] < margin:

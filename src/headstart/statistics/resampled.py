@@ -1,4 +1,4 @@
-"""Statistics of per-seed scores alone: resampled splits, and the chance that a beats b."""
+"""Statistics of one score a split or seed: cross-validation, and the chance that a beats b."""
 
 import math
 from dataclasses import dataclass
@@ -8,8 +8,12 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from headstart.errors import RecordsError, StudyError
+from headstart.statistics.error_reduction import ErrorReduction, fieller
+from headstart.statistics.intervals import Interval
+from headstart.statistics.paired import LOWER_IS_BETTER, Comparison, Verdict, decide
 from headstart.statistics.scores import checked_settings
-from headstart.statistics.variance import Estimate
+from headstart.statistics.sign_flip import MIN_PAIRS
+from headstart.statistics.variance import TINY, Estimate
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,133 @@ def nadeau_bengio(
         standard_error=error,
         degrees=len(x) - 1,
     )
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How a set of pictures was resampled.
+
+    Attributes:
+        train: Pictures outside a fold, from which its trials learn.
+        test: Pictures in a fold, on average.
+        pictures: Different pictures that were tested on.
+    """
+
+    train: int
+    test: float
+    pictures: int
+
+    def estimate(self, values: np.ndarray) -> Estimate:
+        """The mean of one value a fold, with Nadeau and Bengio's standard error.
+
+        Where folds agree to the picture, two pictures are all the variance there is, as in
+        `headstart.statistics.variance.MeanSquares.estimate`.
+        """
+        spread = (1 / len(values) + self.test / self.train) * float(values.var(ddof=1))
+        error = math.sqrt(max(spread, 2 / self.pictures**2 if spread < TINY else 0.0))
+        return Estimate(float(values.mean()), error, float(len(values) - 1))
+
+
+def compare_folds(
+    scores_a: ArrayLike,
+    scores_b: ArrayLike,
+    resampling: Resampling,
+    *,
+    margin: float = 0.005,
+    confidence: float = 0.95,
+    metric: str = "accuracy",
+) -> Comparison:
+    """Compare two strategies over the folds of a (repeated) cross-validation.
+
+    Null hypothesis: both have the same expected score for training sets of this size. Pairing:
+    both on the same fold, trained on the same others. Assumptions and correction: as
+    `nadeau_bengio`; where label budgets leave training pictures out, training sets overlap less
+    than the correction takes for granted, which makes fewer claims and not more. Multiplicity:
+    none; hand comparisons to `headstart.statistics.multiplicity.correct_family`.
+
+    The verdict has the same order and the same margin as that of `compare_pairs`, and needs as
+    many folds as that needs seeds. There is no sign-flip test: folds share pictures, so their
+    signs are not independent, and it would claim too much.
+
+    Args:
+        scores_a: The metric of each fold, shape (folds,).
+        scores_b: The same for the baseline, paired.
+        resampling: Sizes of the folds.
+        margin: Differences up to this do not matter.
+        confidence: Two-sided.
+        metric: What the scores are; for accuracy the relative error reduction is told, too.
+
+    Raises:
+        RecordsError: If they are not pairs of at least two finite numbers.
+        StudyError: If a setting makes no sense.
+    """
+    checked_settings(confidence=confidence, margin=margin)
+    a, b = _checked_vector(scores_a, "scores_a"), _checked_vector(scores_b, "scores_b")
+    if len(a) != len(b):
+        raise RecordsError(f"{len(a)} scores of a and {len(b)} of b are no pairs")
+    folds, estimate = len(a), resampling.estimate(a - b)
+    half, near = estimate.half_width(confidence), estimate.half_width(2 * confidence - 1)
+    low, high = estimate.mean - half, estimate.mean + half
+    if metric != "log_loss":
+        low, high = max(low, -1.0), min(high, 1.0)
+    equivalence = (estimate.mean - near, estimate.mean + near)
+    enough = folds >= MIN_PAIRS
+    p_value = estimate.p_value() if enough else None
+    verdict = decide((low, high), equivalence, p_value, margin, confidence)
+    return Comparison(
+        pairs=folds,
+        pictures=resampling.pictures,
+        difference=estimate.mean,
+        low=low,
+        high=high,
+        p_value=p_value,
+        p_interval=estimate.p_value(),
+        p_equivalence=estimate.p_equivalence(margin) if enough else None,
+        relative_error_reduction=_reduction(a, b, resampling, confidence, metric),
+        variance=None,
+        equivalence=equivalence,
+        verdict=_turned(verdict) if metric in LOWER_IS_BETTER else verdict,
+        margin=margin,
+        confidence=confidence,
+        standard_error=estimate.standard_error,
+        degrees=estimate.degrees,
+        note="" if enough else f"{folds} folds are too few for a verdict: ask for repeats",
+        metric=metric,
+        unit="fold",
+    )
+
+
+def mean_of_folds(
+    scores: ArrayLike, resampling: Resampling, *, confidence: float = 0.95
+) -> Interval:
+    """The mean of a share (such as accuracy) over folds, with the corrected interval.
+
+    No null hypothesis. Assumptions as `nadeau_bengio`. Multiplicity: none.
+
+    Raises:
+        RecordsError: If there are not at least two finite numbers.
+        StudyError: If `confidence` makes no sense.
+    """
+    checked_settings(confidence=confidence)
+    estimate = resampling.estimate(_checked_vector(scores, "scores"))
+    half = estimate.half_width(confidence)
+    return Interval(estimate.mean, max(0.0, estimate.mean - half), min(1.0, estimate.mean + half))
+
+
+def _turned(verdict: Verdict) -> Verdict:
+    """The verdict where less is better."""
+    return {"better": "worse", "worse": "better"}.get(verdict, verdict)  # type: ignore[return-value]
+
+
+def _reduction(
+    a: np.ndarray, b: np.ndarray, resampling: Resampling, confidence: float, metric: str
+) -> ErrorReduction:
+    """The share of the baseline's errors that goes away, with Fieller's interval."""
+    errors_a, errors_b = 1 - a, 1 - b
+    if metric != "accuracy" or errors_b.mean() <= 0:
+        return ErrorReduction(None, None, None)
+    ratio = float(errors_a.mean() / errors_b.mean())
+    return fieller(ratio, lambda rho: resampling.estimate(errors_a - rho * errors_b), confidence)
 
 
 @dataclass(frozen=True)
