@@ -14,14 +14,13 @@ from headstart.settings import Count, Number, Settings
 Chance = Annotated[Number, Field(ge=0, le=1)]
 Amount = Annotated[Number, Field(ge=0)]
 
-NOTHING = "none"
-
 PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "none": {},
     "light": {"flip": 0.5, "shift": 0.1},
     "standard": {"flip": 0.5, "crop": 0.5, "colour": 0.2},
     "trivial": {"flip": 0.5, "policy": "trivial_augment"},
 }
-"""Augmentation by name; ``"none"`` is none."""
+"""Augmentation by name."""
 
 _MIXING = ("mixup", "cutmix")
 _OF_RAND_AUGMENT = ("operations", "magnitude")
@@ -75,7 +74,9 @@ class Augment(Settings):
     @model_validator(mode="before")
     @classmethod
     def _preset(cls, values: Any) -> Any:
-        """Spell a preset out; ``{ preset = "standard", mixup = 0.2 }`` adds to it."""
+        """Spell a preset out: ``"standard"``, or ``{ preset = "standard", mixup = 0.2 }``."""
+        if isinstance(values, str):
+            return preset(values)
         if not isinstance(values, Mapping) or "preset" not in values:
             return values
         own = {key: value for key, value in values.items() if key != "preset"}
@@ -95,11 +96,6 @@ class Augment(Settings):
                 f"views = {self.views} has no effect, as nothing changes a single picture: name "
                 "what should, for example flip = 0.5, or leave views out"
             )
-        if not self.changes_pictures and not self.mixes:
-            raise ValueError(
-                f"nothing is augmented: name a preset ({', '.join(PRESETS)}), what should happen, "
-                f'for example flip = 0.5, or augment = "{NOTHING}"'
-            )
         return self
 
     @property
@@ -114,6 +110,11 @@ class Augment(Settings):
         )
 
     @property
+    def is_on(self) -> bool:
+        """Whether anything happens at all."""
+        return self.changes_pictures or self.mixes
+
+    @property
     def mixes(self) -> bool:
         """Whether pictures, and with them labels, are mixed."""
         return bool(self.mixup or self.cutmix)
@@ -126,12 +127,5 @@ def preset(name: Any) -> dict[str, Any]:
         ValueError: If there is no such preset.
     """
     if name not in PRESETS:
-        raise ValueError(f"there is no preset {name!r}; {nearest(str(name), [*PRESETS, NOTHING])}")
+        raise ValueError(f"there is no preset {name!r}; {nearest(str(name), PRESETS)}")
     return dict(PRESETS[name])
-
-
-def augment_from(value: Any) -> Any:
-    """A preset's name as a table, and ``"none"`` as None; anything else as it is."""
-    if not isinstance(value, str):
-        return value
-    return None if value == NOTHING else {"preset": value}

@@ -167,13 +167,12 @@ class Phase:
 
         Where only the head learns, augmentation is off, or made of fixed `views`.
         """
-        return self.recipe.augment is not None and self.trains_body
+        return self.recipe.augment.is_on and self.trains_body
 
     @property
     def views(self) -> int:
         """How many fixed views of each training picture it goes through, an epoch each; 0: none."""
-        augment = self.recipe.augment
-        return 0 if augment is None or self.trains_body else augment.views or 0
+        return 0 if self.trains_body else self.recipe.augment.views or 0
 
     def learning(self, network: Network) -> dict[str, nn.Parameter]:
         """The parameters that learn in this phase, by qualified name."""
