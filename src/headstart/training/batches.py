@@ -156,9 +156,28 @@ class Batches(StoredInputs):
             rows=examples.rows,
         )
 
+    def of_rows(self, rows: NDArray[np.int64]) -> "Batches":
+        """Other pictures among the same ones, in the same way, without labels."""
+        return Batches(
+            self.values,
+            None,
+            self.scaling,
+            self.device,
+            channels_last=self._channels_last,
+            rows=rows,
+        )
+
     def inputs(self, rows: Tensor | slice) -> Tensor:
         """Scaled float32 pictures (batch, channels, height, width) of some rows."""
-        values = super().inputs(rows).to(torch.float32)  # uint8 before, so this is a copy
+        return self.scaled(self.pixels(rows))
+
+    def pixels(self, rows: Tensor | slice) -> Tensor:
+        """Pictures as they are, uint8, shape (batch, height, width, channels)."""
+        return super().inputs(rows)
+
+    def scaled(self, pixels: Tensor) -> Tensor:
+        """Scaled float32 pictures (batch, channels, height, width) of what `pixels` gives."""
+        values = pixels.to(torch.float32)  # uint8 before, so this is a copy
         if self._shifted:
             values.sub_(self._shift)
         if self._scaled:

@@ -10,15 +10,15 @@ from torch import Tensor
 
 from headstart.errors import TrainingError
 from headstart.networks.groups import Network
-from headstart.networks.heads import loss
 from headstart.networks.selections import has_statistics
 from headstart.seeding import generator, stream_seed
 from headstart.strategies.plan import Phase, Plan
-from headstart.training.batches import Inputs, batch_sizes
+from headstart.training.augmented import ChangedPictures, Mixing
+from headstart.training.batches import Batches, Inputs, batch_sizes
 from headstart.training.entry import Enter, Entry, at_the_pictures
 from headstart.training.evaluate import evaluate_loss
-from headstart.training.optimizers import PhaseOptimizer
 from headstart.training.schedules import rate_factor
+from headstart.training.steps import Batch, Steps
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,13 @@ def fit(
     seed: int,
     on_epoch: Callable[[Epoch], None] | None = None,
     enter: Enter = at_the_pictures,
+    class_names: Sequence[str] = (),
 ) -> Fit:
     """Train a network in place, phase by phase.
 
     The order of the pictures and the dropout come from streams of their own, so that all
-    strategies of one seed see the pictures in the same order. Frozen groups are left bit-identical,
-    buffers included.
+    strategies of one seed see the pictures in the same order, changed in the same way where the
+    plan augments them. Frozen groups are left bit-identical, buffers included.
 
     In a network that takes statistics from batches (BatchNorm), a last batch of one picture would
     have none: that picture joins the batch before it, whatever is frozen, so that all strategies
@@ -88,11 +89,13 @@ def fit(
         seed: Names the streams.
         on_epoch: Told every epoch as it ends.
         enter: Where each phase enters the network; at the pictures when omitted.
+        class_names: The classes in the order of their numbers, where the plan weighs them by name.
 
     Raises:
         TrainingError: If the loss is no longer a finite number, there is nothing to learn from or
-            to choose with, or BatchNorm would have to learn from batches of one picture.
-        StudyError: If the plan does not fit the network.
+            to choose with, BatchNorm would have to learn from batches of one picture, or the
+            plan's recipes ask for what is not here.
+        StudyError: If the plan does not fit the network or the classes.
     """
     plan.check(network.group_names)
     for part, batches in (("training", train), ("validation", valid)):
@@ -105,8 +108,8 @@ def fit(
         torch.manual_seed(stream_seed(seed, "dropout"))
         for phase in plan.phases:
             set_modes(network, phase)
-            entry = enter(network, phase, train, valid)
-            course = _Course(network, phase, entry, seed, clock)
+            entry = enter(network, phase, _changed(train, phase, seed), valid)
+            course = _Course(network, phase, entry, seed, clock, class_names)
             for epoch in course.epochs(first=len(done) + 1):
                 done.append(epoch)
                 if on_epoch is not None:
@@ -142,6 +145,22 @@ def set_modes(network: Network, phase: Phase) -> None:
         parameter.requires_grad_(name in learning)
 
 
+def _changed(train: Inputs, phase: Phase, seed: int) -> Inputs:
+    """The training pictures as a phase wants to see them.
+
+    Raises:
+        TrainingError: If it changes pictures, and what it is given are none.
+    """
+    if not (phase.augments or phase.views):
+        return train
+    if not isinstance(train, Batches):
+        raise TrainingError(
+            f"phase {phase.name!r} changes its training pictures, but was given "
+            f"{type(train).__name__}: give Batches of pictures, or leave augment out"
+        )
+    return ChangedPictures(train, phase.recipe.augment, seed, phase.views)
+
+
 class _Clock:
     """Seconds since it was made."""
 
@@ -163,15 +182,22 @@ class _Course:
         entry: Entry,
         seed: int,
         clock: _Clock,
+        class_names: Sequence[str],
     ) -> None:
+        labels = entry.train.labels
+        assert labels is not None
         self._network = network
         self._phase = phase
         self._entry = entry
         self._seed = seed
         self._clock = clock
-        self._optimizer = PhaseOptimizer(network, phase)
+        self._pictures = len(labels) // max(1, phase.views)
+        self._labels = labels[: self._pictures]
+        self._steps = Steps(network, phase, entry.model, self._labels, class_names)
+        mixes = phase.augments and phase.recipe.augment.mixes
+        self._mixing = Mixing(phase.recipe.augment, seed) if mixes else None
         normed = [module for module in network.modules() if has_statistics(module)]
-        self._sizes = batch_sizes(len(entry.train), phase.batch_size, lone_picture=not normed)
+        self._sizes = batch_sizes(self._pictures, phase.batch_size, lone_picture=not normed)
         self._total_steps = phase.steps or len(self._sizes) * (phase.epochs or 0)
         if max(self._sizes) == 1 and any(module.training for module in normed):
             raise TrainingError(
@@ -188,47 +214,57 @@ class _Course:
         since_best = 0
         number = first
         while self.steps < self._total_steps:
-            train_loss = self._one_epoch(number)
-            self.kept = evaluate_loss(self._network, self._entry.valid, self._entry.model)
-            self._check_finite(self.kept[0], "validation loss", number)
+            train_loss = self._one_epoch(number, number - first)
+            with self._steps.worth_keeping():
+                self.kept = evaluate_loss(self._network, self._entry.valid, self._entry.model)
+                self._check_finite(self.kept[0], "validation loss", number)
+                if self._phase.patience is not None and self.kept[0] < best[0]:
+                    best, since_best = self.kept, -1
+                    best_state = {k: v.clone() for k, v in self._network.state_dict().items()}
             yield Epoch(self._phase.name, number, train_loss, *self.kept, self._clock.seconds)
             number += 1
-            if self._phase.patience is None:
-                continue
-            if self.kept[0] < best[0]:
-                best, since_best = self.kept, 0
-                best_state = {k: v.clone() for k, v in self._network.state_dict().items()}
-            else:
-                since_best += 1
-                if since_best >= self._phase.patience:
-                    break
+            since_best += 1
+            if self._phase.patience is not None and since_best >= self._phase.patience:
+                break
+        self._steps.finish()
         if best_state is not None:
             self._network.load_state_dict(best_state)
             self.kept = best
 
-    def _one_epoch(self, number: int) -> float:
-        """One pass over the pictures (or what is left of the steps); its mean loss."""
-        train, phase, model = self._entry.train, self._phase, self._entry.model
-        labels = train.labels
-        assert labels is not None
-        order = torch.from_numpy(generator(self._seed, "order", number).permutation(len(train))).to(
-            train.device
-        )
-        total = torch.zeros((), device=train.device)
+    def _one_epoch(self, number: int, of_phase: int) -> float:
+        """One pass over the pictures (or what is left of the steps); its mean loss.
+
+        Args:
+            number: From 1, over all phases.
+            of_phase: From 0, in this phase.
+        """
+        device = self._entry.train.device
+        order = generator(self._seed, "order", number).permutation(self._pictures)
+        total = torch.zeros((), device=device)
         seen = 0
-        for rows in torch.split(order, self._sizes):
+        for rows in torch.split(torch.from_numpy(order).to(device), self._sizes):
             if self.steps == self._total_steps:
                 break
-            value = loss(model(train.inputs(rows)), labels.index_select(0, rows))
-            self._optimizer.zero_grad()
-            value.backward()  # type: ignore[no-untyped-call]
-            self._optimizer.step(rate_factor(phase.schedule, self.steps, self._total_steps))
-            total += value.detach() * len(rows)
+            factor = rate_factor(self._phase.schedule, self.steps, self._total_steps)
+            total += self._steps.step(self._batch(rows, number, of_phase), factor) * len(rows)
             seen += len(rows)
             self.steps += 1
         mean = float(total) / seen
         self._check_finite(mean, "loss", number)
         return mean
+
+    def _batch(self, rows: Tensor, number: int, of_phase: int) -> Batch:
+        """The pictures of some rows as this epoch shows them."""
+        phase, labels = self._phase, self._labels.index_select(0, rows)
+        if phase.views:
+            seen = rows + (of_phase % phase.views) * self._pictures
+            return Batch(self._entry.train.inputs(seen), labels)
+        if not phase.augments:
+            return Batch(self._entry.train.inputs(rows), labels)
+        inputs, shares = self._entry.train.inputs(rows + (number - 1) * self._pictures), None
+        if self._mixing is not None:
+            inputs, shares = self._mixing(inputs, rows.tolist(), number - 1)
+        return Batch(inputs, labels, shares)
 
     def _check_finite(self, value: float, what: str, epoch: int) -> None:
         if not math.isfinite(value):

@@ -1,0 +1,93 @@
+"""One optimiser step: from a batch to changed weights."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from headstart.networks.groups import Network
+from headstart.strategies.plan import Phase
+from headstart.training.averaging import WeightAverage
+from headstart.training.objective import Objective
+from headstart.training.optimizers import PhaseOptimizer
+from headstart.training.precision import Arithmetic, choose_precision
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step learns from.
+
+    Attributes:
+        inputs: Shape (batch, …), float32.
+        labels: Class numbers, shape (batch,).
+        shares: How much of each input is its own, as in `Objective`; None: all.
+    """
+
+    inputs: Tensor
+    labels: Tensor
+    shares: Tensor | None = None
+
+
+class Steps:
+    """The steps of one phase, as its recipe has them.
+
+    Args:
+        network: What learns.
+        phase: How.
+        model: Inputs → logits, made of the network's own modules.
+        labels: Of all training pictures.
+        class_names: The classes in the order of their numbers.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        phase: Phase,
+        model: Callable[[Tensor], Tensor],
+        labels: Tensor,
+        class_names: Sequence[str],
+    ) -> None:
+        recipe = phase.recipe
+        parameters = list(phase.learning(network).values())
+        precision = choose_precision(recipe.precision, labels.device)
+        self._model = model
+        self._clip_norm = recipe.clip_norm
+        self._optimizer = PhaseOptimizer(network, phase)
+        self._objective = Objective(recipe, labels, class_names)
+        self._arithmetic = Arithmetic(precision, labels.device, parameters)
+        self._average = WeightAverage(parameters, recipe.ema) if recipe.ema else None
+
+    def step(self, batch: Batch, factor: float) -> Tensor:
+        """Learn from a batch.
+
+        Args:
+            batch: The batch.
+            factor: What the schedule multiplies every rate by.
+
+        Returns:
+            The batch's loss before the step in nats, a scalar.
+        """
+        with self._arithmetic.forward():
+            logits = self._model(batch.inputs)
+        value = self._objective(logits.float(), batch.labels, batch.shares)
+        self._optimizer.zero_grad()
+        self._arithmetic.backward(value)
+        self._arithmetic.step(self._optimizer, factor, self._clip_norm)
+        if self._average is not None:
+            self._average.update()
+        return value.detach()
+
+    @contextmanager
+    def worth_keeping(self) -> Iterator[None]:
+        """Within it, the network holds the weights to evaluate and keep."""
+        if self._average is None:
+            yield
+            return
+        with self._average.shown():
+            yield
+
+    def finish(self) -> None:
+        """Leave the weights worth keeping in the network."""
+        if self._average is not None:
+            self._average.keep()
