@@ -9,7 +9,18 @@ from pydantic import ValidationError
 
 from headstart.errors import StudyError
 from headstart.settings import Settings, describe_problems
-from headstart.strategies import Optimizer, Phase, Plan, Schedule, Training
+from headstart.strategies import (
+    BSS,
+    L2SP,
+    Delta,
+    Interpolation,
+    Optimizer,
+    Phase,
+    Plan,
+    Schedule,
+    StochNorm,
+    Training,
+)
 
 GROUPS = ("stem", "top", "head")
 PHASE = Phase(
@@ -227,4 +238,48 @@ def test_every_problem_of_training_is_told_at_once() -> None:
 )
 def test_training_takes_numbers_for_numbers(values: dict[str, Any], message: str) -> None:
     (problem,) = problems(Training, **values)
+    assert problem.startswith(message)
+
+
+CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
+    ({"regularisers": (BSS(), BSS())}, "phase 'train' has bss twice: once is enough"),
+    ({"regularisers": (L2SP(), Delta())}, "phase 'train' has l2_sp and delta, which both take"),
+    ({"regularisers": (L2SP(),), "optimizer": Optimizer(weight_decay=0.1)},
+     "phase 'train' has weight_decay = 0.1 and l2_sp, which takes its place: leave one of them"),
+    ({"regularisers": (StochNorm(),), "batch_norm": "frozen"},
+     "phase 'train' has stoch_norm, which has no effect with batch_norm = \"frozen\""),
+    ({"regularisers": (BSS(),), "rates": {"stem": None, "top": None, "head": 0.1}},
+     "phase 'train' has bss, which has no effect while only the head learns"),
+    ({"only": "biases", "rates": {"stem": None, "top": None, "head": 0.1}},
+     "phase 'train' trains only biases of the body, but no group of the body"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "message"), CONTRADICTIONS)
+def test_a_phase_that_contradicts_itself_is_refused(changes: dict[str, Any], message: str) -> None:
+    (problem,) = refusal(changes)
+    assert problem.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        (Plan("source", (PHASE,), fresh=("neck",)), "starts ['neck'] fresh, which are no groups"),
+        (Plan("random", (PHASE,), fresh=("top",)), "starts everything at random: naming groups"),
+        (Plan("source", (PHASE,), fresh=("stem",)), "starts 'stem' fresh but never trains it"),
+        (Plan("source", (PHASE, dataclasses.replace(PHASE, rates=dict.fromkeys(GROUPS, 0.1))),
+              fresh=("stem", "top")), "starts every group of the body fresh: nothing would be"),
+        (Plan("random", (dataclasses.replace(PHASE, regularisers=(L2SP(),)),)),
+         "phase 'train' has l2_sp, but there is no source"),
+        (Plan("source", (PHASE,), interpolation=Interpolation("train", 0.5)),
+         "interpolates from after 'train', which is no phase before the last"),
+        (Plan("source", (PHASE, dataclasses.replace(PHASE, name="last")),
+              interpolation=Interpolation("train", 1.5)),
+         "interpolates with alpha = 1.5: give 0 to 1"),
+    ],
+)  # fmt: skip
+def test_a_plan_whose_start_or_end_makes_no_sense_is_refused(plan: Plan, message: str) -> None:
+    with pytest.raises(StudyError) as caught:
+        plan.check(GROUPS)
+    (problem,) = caught.value.problems
     assert problem.startswith(message)

@@ -3,29 +3,66 @@
 from collections.abc import Mapping
 
 from headstart.strategies._base import Strategy, Training
+from headstart.strategies._transfer import Transfer
+from headstart.strategies.bit_hyperrule import BitHyperRule
 from headstart.strategies.fine_tune import FineTune
 from headstart.strategies.freeze_then_thaw import FreezeThenThaw
 from headstart.strategies.frozen import Frozen
-from headstart.strategies.plan import Optimizer, Phase, Plan, Schedule
+from headstart.strategies.gradual import Gradual
+from headstart.strategies.known import add_own, find_strategy, register, strategy_names
+from headstart.strategies.layerwise import Layerwise
+from headstart.strategies.norms_and_biases import NormsAndBiases
+from headstart.strategies.plan import Interpolation, Optimizer, Phase, Plan, Schedule
+from headstart.strategies.regularisers import BSS, L2SP, Delta, StochNorm
+from headstart.strategies.replace_top import ReplaceTop
 from headstart.strategies.scratch import Scratch
+from headstart.strategies.surgical import Surgical
+from headstart.strategies.top_groups import TopGroups
+from headstart.strategies.wise_ft import WiseFT
 
 STRATEGIES: Mapping[str, type[Strategy]] = {
     "scratch": Scratch,
     "frozen": Frozen,
     "fine_tune": FineTune,
     "freeze_then_thaw": FreezeThenThaw,
+    "gradual": Gradual,
+    "layerwise": Layerwise,
+    "top_groups": TopGroups,
+    "surgical": Surgical,
+    "norms_and_biases": NormsAndBiases,
+    "replace_top": ReplaceTop,
+    "wise_ft": WiseFT,
+    "bit_hyperrule": BitHyperRule,
 }
+add_own(STRATEGIES)
 
 __all__ = [
+    "BSS",
+    "L2SP",
     "STRATEGIES",
+    "BitHyperRule",
+    "Delta",
     "FineTune",
     "FreezeThenThaw",
     "Frozen",
+    "Gradual",
+    "Interpolation",
+    "Layerwise",
+    "NormsAndBiases",
     "Optimizer",
     "Phase",
     "Plan",
+    "ReplaceTop",
     "Schedule",
     "Scratch",
+    "StochNorm",
     "Strategy",
+    "Surgical",
+    "TopGroups",
     "Training",
+    "Transfer",
+    "WiseFT",
+    "find_strategy",
+    "register",
+    "strategy_names",
 ]

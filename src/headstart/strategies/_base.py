@@ -92,7 +92,9 @@ class Training(Recipe):
 class Strategy(Training):
     """A way to get from a source to a network for the task.
 
-    A strategy is a settings record that makes a plan; it never touches a network.
+    A strategy is a settings record that makes a plan; it never touches a network. A class of your
+    own names itself by the only value that its `kind` takes, tells in `summary` what it does, and
+    in `paper` who proposed it.
 
     Attributes:
         kind: The strategy's name, as in ``[strategy.NAME]``; may be left out where the table's
@@ -101,6 +103,7 @@ class Strategy(Training):
 
     kind: str
     summary: ClassVar[str]
+    paper: ClassVar[str] = ""
     needs_source: ClassVar[bool] = True
 
     @abstractmethod

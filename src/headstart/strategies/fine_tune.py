@@ -5,11 +5,11 @@ from typing import ClassVar, Literal
 
 from headstart.networks.groups import HEAD
 from headstart.settings import Positive
-from headstart.strategies._base import Strategy
+from headstart.strategies._transfer import Transfer
 from headstart.strategies.plan import Plan
 
 
-class FineTune(Strategy):
+class FineTune(Transfer):
     """Everything learns, from the source's weights and with a fresh head.
 
     Attributes:
@@ -18,6 +18,7 @@ class FineTune(Strategy):
 
     kind: Literal["fine_tune"] = "fine_tune"
     summary: ClassVar[str] = "everything learns, from the source's weights"
+    paper: ClassVar[str] = "Girshick et al. 2014, Rich feature hierarchies (R-CNN)"
     backbone_lr: Positive | None = None
 
     def plan(self, groups: Sequence[str]) -> Plan:

@@ -8,11 +8,12 @@ from pydantic import model_validator
 from headstart.errors import StudyError, nearest
 from headstart.networks.groups import HEAD
 from headstart.settings import Count, Positive
-from headstart.strategies._base import Strategy, body_groups, frozen_body
+from headstart.strategies._base import body_groups, frozen_body
+from headstart.strategies._transfer import Transfer
 from headstart.strategies.plan import Plan
 
 
-class FreezeThenThaw(Strategy):
+class FreezeThenThaw(Transfer):
     """Two phases: only the head, then also the thawed groups at a lower rate.
 
     The words are fastai's: `freeze_epochs`, then `epochs`.
@@ -26,6 +27,7 @@ class FreezeThenThaw(Strategy):
 
     kind: Literal["freeze_then_thaw"] = "freeze_then_thaw"
     summary: ClassVar[str] = "the head first, then the thawed groups at a lower rate"
+    paper: ClassVar[str] = "Howard & Gugger 2020, fastai: a layered API for deep learning"
     freeze_epochs: Count = 1
     thaw: Literal["all"] | Count | tuple[str, ...] = "all"
     thaw_lr: Positive | None = None

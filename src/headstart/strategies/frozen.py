@@ -12,6 +12,7 @@ class Frozen(Strategy):
 
     kind: Literal["frozen"] = "frozen"
     summary: ClassVar[str] = "the source's features as they are, a new head learns"
+    paper: ClassVar[str] = "Donahue et al. 2014, DeCAF: a deep convolutional activation feature"
 
     def plan(self, groups: Sequence[str]) -> Plan:
         """One phase in which only the head learns."""

@@ -71,7 +71,7 @@ def start_problems(plan: "Plan", groups: Sequence[str]) -> Iterator[str]:
         yield "starts every group of the body fresh: nothing would be transferred"
     trained = plan.trained_groups()
     for group in plan.fresh:
-        if plan.phases and group not in trained:
+        if plan.phases and group in body and group not in trained:
             yield f"starts {group!r} fresh but never trains it"
     if plan.start == "random":
         for phase in plan.phases:

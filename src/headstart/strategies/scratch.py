@@ -12,6 +12,7 @@ class Scratch(Strategy):
 
     kind: Literal["scratch"] = "scratch"
     summary: ClassVar[str] = "everything from random weights: the control"
+    paper: ClassVar[str] = "He, Girshick & Dollár 2019, Rethinking ImageNet pre-training"
     needs_source: ClassVar[bool] = False
 
     def plan(self, groups: Sequence[str]) -> Plan:

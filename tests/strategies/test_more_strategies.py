@@ -1,0 +1,203 @@
+"""The rates, refusals and beginnings of the strategies that thaw, choose, replace and average."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from headstart.errors import StudyError
+from headstart.settings import describe_problems
+from headstart.strategies import (
+    BitHyperRule,
+    Gradual,
+    Interpolation,
+    Layerwise,
+    NormsAndBiases,
+    ReplaceTop,
+    Schedule,
+    Strategy,
+    Surgical,
+    TopGroups,
+    Training,
+    WiseFT,
+)
+from headstart.training.schedules import rate_factor
+
+GROUPS = ("conv_1", "conv_2", "dense_1", "head")
+
+
+def rates(strategy: Strategy) -> list[list[float | None]]:
+    plan = strategy.plan(GROUPS)
+    plan.check(GROUPS)
+    return [[phase.rates[group] for group in GROUPS] for phase in plan.phases]
+
+
+def refusal(strategy: Strategy, groups: tuple[str, ...] = GROUPS) -> str:
+    with pytest.raises(StudyError) as caught:
+        strategy.plan(groups)
+    return str(caught.value)
+
+
+def problem(strategy: type[Strategy], **values: Any) -> str:
+    with pytest.raises(ValidationError) as caught:
+        strategy.model_validate(values)
+    (only,) = describe_problems(caught.value, strategy, values=values)
+    return only
+
+
+def test_gradual_thaws_from_the_top_at_ulmfits_rates() -> None:
+    strategy = Gradual(lr=1.0, epochs=7)
+    falling = [pytest.approx(2.6**-depth) for depth in range(4)]
+    assert rates(strategy) == [
+        [None, None, None, 1.0],
+        [None, None, falling[1], 1.0],
+        [None, falling[2], falling[1], 1.0],
+        [falling[3], falling[2], falling[1], 1.0],
+    ]
+    phases = strategy.plan(GROUPS).phases
+    assert [phase.name for phase in phases] == ["head", "thaw dense_1", "thaw conv_2",
+                                                "thaw conv_1"]  # fmt: skip
+    assert [phase.epochs for phase in phases] == [1, 1, 1, 7]
+    assert all(phase.schedule == Schedule(name="slanted_triangle") for phase in phases)
+
+
+def test_gradual_can_be_set_and_wants_two_groups() -> None:
+    strategy = Gradual.model_validate({"ratio": 2, "thaw_epochs": 3, "schedule": "cosine"})
+    assert [phase.epochs for phase in strategy.plan(GROUPS).phases] == [3, 3, 3, 5]
+    assert strategy.plan(GROUPS).phases[-1].rates["conv_1"] == pytest.approx(0.001 / 8)
+    assert strategy.schedule.name == "cosine"
+    assert refusal(Gradual(), ("dense_1", "head")) == (
+        "gradual thaws group by group, but the body has 1 layer group: use freeze_then_thaw or "
+        "fine_tune"
+    )
+    assert problem(Gradual, ratio=1) == "ratio: input should be greater than 1, got 1"
+
+
+def test_the_slanted_triangle_is_ulmfits() -> None:
+    """Howard & Ruder 2018, section 3.2, with T = 200, cut_frac = 0.1, ratio = 32."""
+    schedule = Schedule(name="slanted_triangle")
+    for step in range(200):
+        cut = int(200 * 0.1)
+        p = step / cut if step < cut else 1 - (step - cut) / (cut * (1 / 0.1 - 1))
+        assert rate_factor(schedule, step, 200) == pytest.approx((1 + p * 31) / 32)
+    for steps in range(1, 30):
+        factors = [rate_factor(schedule, step, steps) for step in range(steps)]
+        assert all(1 / 32 <= factor <= 1 for factor in factors)
+        assert max(factors) > 0.99 or steps == 1
+    with pytest.raises(ValidationError, match="warmup has no effect with the slanted_triangle"):
+        Schedule(name="slanted_triangle", warmup=0.1)
+    with pytest.raises(ValidationError, match="cut has no effect with the cosine"):
+        Schedule(name="cosine", cut=0.2)
+
+
+def test_layerwise_decays_toward_the_stem() -> None:
+    expected = [pytest.approx(0.75**depth) for depth in (3, 2, 1)]
+    assert rates(Layerwise(lr=1.0)) == [[*expected, 1.0]]
+    assert rates(Layerwise(lr=1.0, decay=0.5)) == [[0.125, 0.25, 0.5, 1.0]]
+    assert problem(Layerwise, decay=1) == "decay: input should be less than 1, got 1"
+    assert refusal(Layerwise(), ("head",)) == (
+        "layerwise trains the body, but the network is only a head: use frozen"
+    )
+
+
+def test_top_groups_leave_the_rest_frozen() -> None:
+    assert rates(TopGroups(lr=0.1)) == [[None, None, 0.1, 0.1]]
+    assert rates(TopGroups(lr=0.1, top=2)) == [[None, 0.1, 0.1, 0.1]]
+    assert refusal(TopGroups(top=3)) == (
+        "top = 3, but the body has 3 layer groups, so nothing would stay frozen: lower it, or use "
+        "fine_tune"
+    )
+
+
+def test_surgery_takes_one_block_or_asks_the_gradients() -> None:
+    assert rates(Surgical(lr=0.1, block="conv_1")) == [[0.1, None, None, 0.1]]
+    assert rates(Surgical(lr=0.1)) == [[0.1, 0.1, 0.1, 0.1]]
+    (automatic,), (named,) = (
+        Surgical(block=block).plan(GROUPS).phases for block in ("auto", "conv_2")
+    )
+    assert automatic.rate_rule == "relative_gradient_norm"
+    assert named.rate_rule == "group"
+    assert refusal(Surgical(block="conv_3")) == (
+        "block: no layer group 'conv_3'; did you mean 'conv_2'? Known: auto, conv_1, conv_2, "
+        "dense_1"
+    )
+
+
+def test_norms_and_biases_are_a_selection() -> None:
+    for parts in ("norms_and_biases", "norms", "biases"):
+        strategy = NormsAndBiases(lr=0.1, parts=parts)
+        assert rates(strategy) == [[0.1, 0.1, 0.1, 0.1]]
+        assert [phase.only for phase in strategy.plan(GROUPS).phases] == [parts]
+    assert problem(NormsAndBiases, parts="bias").startswith(
+        "parts: 'bias' is not known; did you mean 'biases'?"
+    )
+    assert refusal(NormsAndBiases(), ("head",)).startswith("norms_and_biases trains the body")
+
+
+def test_a_replaced_top_starts_fresh_and_learns_first() -> None:
+    strategy = ReplaceTop(lr=1.0, top=2, freeze_epochs=3, epochs=9)
+    assert rates(strategy) == [[None, 1.0, 1.0, 1.0], [0.1, 0.1, 0.1, 0.1]]
+    plan = strategy.plan(GROUPS)
+    assert (plan.start, plan.fresh) == ("source", ("conv_2", "dense_1"))
+    assert [phase.epochs for phase in plan.phases] == [3, 9]
+    assert rates(ReplaceTop(lr=1.0, thaw_lr=0.5))[1] == [0.5, 0.5, 0.5, 0.5]
+    assert refusal(ReplaceTop(top=3)) == (
+        "top = 3, but the body has 3 layer groups, so nothing of the source would be kept: lower "
+        "it, or use scratch"
+    )
+
+
+def test_wise_ft_averages_with_the_source_and_its_fitted_head() -> None:
+    strategy = WiseFT(lr=1.0, backbone_lr=0.5)
+    assert rates(strategy) == [[None, None, None, 1.0], [0.5, 0.5, 0.5, 1.0]]
+    assert strategy.plan(GROUPS).interpolation == Interpolation("head", 0.5)
+    assert WiseFT(alpha="auto").plan(GROUPS).interpolation == Interpolation("head", "auto")
+    for alpha in (0.0, 1.0, "al"):
+        assert problem(WiseFT, alpha=alpha).startswith("alpha: expected ")
+
+
+def test_the_hyperrule_is_bits_for_small_data() -> None:
+    """Kolesnikov et al. 2020: 500 steps, 100 of warm-up, a tenth after 200, 300 and 400."""
+    (phase,) = BitHyperRule().plan(GROUPS).phases
+    assert (phase.steps, phase.epochs, phase.batch_size) == (500, None, 512)
+    assert (phase.optimizer.name, phase.optimizer.momentum) == ("sgd", 0.9)
+    assert phase.optimizer.weight_decay == 0
+    assert set(phase.rates.values()) == {0.003}
+    factors = [rate_factor(phase.schedule, step, 500) for step in range(500)]
+    assert factors[0] == pytest.approx(0.01)
+    at = {99: 1.0, 199: 1.0, 200: 0.1, 299: 0.1, 300: 0.01, 399: 0.01, 400: 0.001, 499: 0.001}
+    assert {step: pytest.approx(factors[step]) for step in at} == at
+    assert BitHyperRule().plan(GROUPS).zero_head
+    assert BitHyperRule(steps=50).plan(GROUPS).phases[0].steps == 50
+    assert BitHyperRule(epochs=3).plan(GROUPS).phases[0].epochs == 3
+
+
+def test_what_keeps_near_the_source_is_part_of_the_phases_where_it_does_something() -> None:
+    values = {"regularisers": ["bss", {"name": "l2_sp", "alpha": 0.1}, "stoch_norm"]}
+    first, last = WiseFT.model_validate(values).plan(GROUPS).phases
+    assert [near.name for near in first.regularisers] == ["l2_sp"]
+    assert [near.name for near in last.regularisers] == ["bss", "l2_sp", "stoch_norm"]
+    assert Training().phase("train", {"head": 0.1}).regularisers == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"regularisers": ["l2sp"]}, "regularisers.0: name = 'l2sp' is not known; did you mean "
+         "'l2_sp'? Known: bss, delta, l2_sp, stoch_norm"),
+        ({"regularisers": [{"name": "bss", "alpha": 1.0}]}, "regularisers.0.alpha: unknown key; "),
+        ({"regularisers": ["bss", "bss"]}, "regularisers names bss twice: once is enough"),
+        ({"regularisers": ["l2_sp", "delta"]}, "l2_sp and delta both take the place of weight "
+         "decay: choose one"),
+        ({"regularisers": ["l2_sp"], "optimizer": {"name": "sgd", "weight_decay": 0.1}},
+         "l2_sp takes the place of weight decay, but weight_decay = 0.1: leave one of them out"),
+        ({"regularisers": ["stoch_norm"], "batch_norm": "frozen"},
+         'stoch_norm has no effect with batch_norm = "frozen": use "live", or leave it out'),
+        ({"regularisers": [{"name": "stoch_norm", "p": 1.0}]},
+         "regularisers.0.p: input should be less than 1, got 1.0"),
+    ],
+)  # fmt: skip
+def test_regularisers_without_effect_or_sense_are_refused(
+    values: dict[str, Any], message: str
+) -> None:
+    assert problem(Layerwise, **values).startswith(message)
