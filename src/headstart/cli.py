@@ -126,7 +126,9 @@ def worth(
     as_json: AsJson = False,
 ) -> None:
     """Say how many labels transfer saves: ×k with an interval. Trains what is missing first."""
-    results = _compared(study_file, output, seeds=seeds, labels=_budgets(labels))
+    results = _compared(
+        study_file, output, needs_one_test_split="worth", seeds=seeds, labels=_budgets(labels)
+    )
 
     from headstart import console, console_statistics
     from headstart.report.label_worth import label_worths
@@ -150,7 +152,7 @@ def power(
     as_json: AsJson = False,
 ) -> None:
     """From a pilot: how many seeds and test pictures would decide. Trains what is missing first."""
-    results = _compared(study_file, output, seeds=seeds)
+    results = _compared(study_file, output, needs_one_test_split="power", seeds=seeds)
 
     from headstart import console, console_statistics
 
@@ -274,6 +276,7 @@ def _compared(
     study_file: Path,
     output: Path | None,
     *,
+    needs_one_test_split: str | None = None,
     seeds: int | None = None,
     labels: list[int | str] | None = None,
     margin: float | None = None,
@@ -286,11 +289,12 @@ def _compared(
     with console.listening() as listener:
         listener(Progress("loading PyTorch"))
         from headstart import api
-        from headstart.study.spec import load_study, with_settings
+        from headstart.study import spec
 
-        study = with_settings(
-            load_study(study_file), seeds=seeds, labels=labels, margin=margin, alpha=alpha
-        )
+        study = spec.load_study(study_file)
+        if needs_one_test_split is not None:
+            spec.needs_one_test_split(study, needs_one_test_split)
+        study = spec.with_settings(study, seeds=seeds, labels=labels, margin=margin, alpha=alpha)
         folder = output or Path("studies") / study_file.stem
         return api.compare(study, folder, listener=listener, **options)
 

@@ -45,8 +45,11 @@ def print_results(results: "Results") -> None:
     out = output()
     out.print()
     out.print(Text(results.summary["question"], style="bold"))
+    folds = results.summary["cross_validation"]
     out.print(_strategies_table(results))
-    out.print(Text(_LEGEND, style="dim"))
+    out.print(Text(_LEGEND.replace("seeds", "folds") if folds else _LEGEND, style="dim"))
+    if folds:
+        out.print(Text(folds_words(**folds), style="dim"))
     out.print()
     if results.summary["comparisons"]:
         out.print(_comparisons_table(results.summary))
@@ -62,6 +65,15 @@ def print_results(results: "Results") -> None:
     out.print()
     out.print(f"test labels read {reads} time{'' if reads == 1 else 's'}")
     out.print(f"report: {results.directory / 'report.html'}", soft_wrap=True)
+
+
+def folds_words(folds: int, repeats: int) -> str:
+    """What pairs and intervals are in a cross-validation."""
+    times = "" if repeats == 1 else f", dealt out {repeats} times"
+    return (
+        f"cross-validation over {folds} folds{times}: a pair is a fold, and intervals are widened "
+        "for the training pictures that folds share (Nadeau and Bengio)"
+    )
 
 
 def _item(text: Text) -> Table:
@@ -92,11 +104,8 @@ def _strategies_table(results: "Results") -> Table:
     for name in ("labels", "trials", "accuracy", interval, "trained", "seconds"):
         shown.add_column(name, justify="right", no_wrap=True)
     for entry in results.summary["strategies"]:
-        answers = results.records.answers.get((entry["name"], entry["labels"]))
         accuracy, low, high = (entry["accuracy"][key] for key in ("mean", "low", "high"))
-        spread = ""
-        if answers is not None and len(answers.seeds) > 1:
-            spread = f" ± {100 * answers.correct.mean(axis=1).std(ddof=1):.2f}"
+        spread = f" ± {100 * entry['spread']['observed']:.2f}" if entry["spread"] else ""
         trained, seconds = entry["trainable_parameters"], entry["fit_seconds"]
         shown.add_row(
             entry["name"],
@@ -113,7 +122,8 @@ def _strategies_table(results: "Results") -> Table:
 def _comparisons_table(summary: Mapping[str, Any]) -> Table:
     comparisons = summary["comparisons"]
     shown = table(f"against {comparisons[0]['b']}")
-    for name in ("labels", "pairs", "points", _interval_words(summary), "p", "errors"):
+    pairs = "folds" if summary["cross_validation"] else "pairs"
+    for name in ("labels", pairs, "points", _interval_words(summary), "p", "errors"):
         shown.add_column(name, justify="right", no_wrap=True)
     for entry in comparisons:
         low, high = entry["low"], entry["high"]

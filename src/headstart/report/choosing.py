@@ -1,9 +1,11 @@
-"""The best of several strategies, chosen on validation pictures, with its luck taken off."""
+"""The best of several strategies, with the luck of having been chosen taken off."""
 
 from typing import Any
 
 import numpy as np
 
+from headstart.data.tasks import Budget
+from headstart.statistics.access import widened_alpha
 from headstart.statistics.selection import Selection, best_of
 from headstart.study.results import StudyRecords, Validation
 
@@ -13,21 +15,28 @@ _FEWEST_PICTURES = 10  # `best_of` refuses fewer
 def chosen(records: StudyRecords) -> list[dict[str, Any]]:
     """The best strategy at each label budget, and how good it is once its luck is taken off.
 
-    Chosen on the validation pictures, over the seeds that all strategies have; a picture that
-    several seeds drew is kept together (BBC-CV, `headstart.statistics.selection.best_of`).
+    Chosen on the validation pictures, over the seeds that all strategies have, or on the
+    out-of-fold predictions of a cross-validation, over the folds that all have; a picture that
+    several seeds or repeats drew is kept together (BBC-CV,
+    `headstart.statistics.selection.best_of`).
 
     Returns:
         Each ``labels, winner, estimate, low, high, uncorrected, standard_error, strategies,
         seeds, share_won`` (by strategy) and ``sentence``; shares. Budgets with fewer than two
-        strategies or ten validation pictures are left out.
+        strategies or ten pictures are left out.
     """
+    folds = records.study.split.folds is not None
+    alpha = records.study.study.alpha
+    if folds:  # the labels of the folds were read as test labels are
+        reads = max(1, records.counted_reads)
+        alpha = widened_alpha(reads, records.study.study.test_read_budget, alpha)
     found = []
-    for labels, validation in records.validation.items():
+    for labels, validation in (_out_of_fold(records) if folds else records.validation).items():
         if len(np.unique(validation.pictures)) < _FEWEST_PICTURES:
             continue
         selection = best_of(
             validation.correct,
-            confidence=1 - records.study.study.alpha,
+            confidence=1 - alpha,
             groups=validation.pictures,
         )
         winner = validation.strategies[selection.winner]
@@ -44,17 +53,43 @@ def chosen(records: StudyRecords) -> list[dict[str, Any]]:
                 "strategies": len(validation.strategies),
                 "seeds": len(validation.seeds),
                 "share_won": shares,
-                "sentence": _sentence(validation, selection),
+                "sentence": _sentence(
+                    validation, selection, "out-of-fold" if folds else "validation"
+                ),
             }
         )
     return found
 
 
-def _sentence(validation: Validation, selection: Selection) -> str:
+def _out_of_fold(records: StudyRecords) -> dict[Budget, Validation]:
+    """Who was right on the pictures of the folds that all strategies have."""
+    found = {}
+    for labels in records.study.study.labels:
+        there = {
+            name: records.fold_answers[name, labels]
+            for name in records.study.strategy
+            if (name, labels) in records.fold_answers
+        }
+        if len(there) < 2:
+            continue
+        seeds = sorted(set.intersection(*(set(own.seeds) for own in there.values())))
+        if not seeds:
+            continue
+        shared = [own.at(seeds) for own in there.values()]
+        found[labels] = Validation(
+            strategies=tuple(there),
+            seeds=tuple(seeds),
+            correct=np.stack([np.concatenate(own.correct) for own in shared]),
+            pictures=np.concatenate(shared[0].pictures),
+        )
+    return found
+
+
+def _sentence(validation: Validation, selection: Selection, which: str) -> str:
     winner = validation.strategies[selection.winner]
     share = selection.share_won[selection.winner]
     return (
-        f"{winner} is the best of {selection.configurations} on the validation pictures: "
+        f"{winner} is the best of {selection.configurations} on the {which} pictures: "
         f"{100 * selection.estimate:.1f}% ({100 * selection.low:.1f} to "
         f"{100 * selection.high:.1f}) once its luck is taken off, "
         f"{100 * selection.uncorrected:.1f}% as it stands; it wins {100 * share:.0f}% of the "

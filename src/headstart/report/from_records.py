@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from headstart.report import cross_validation
 from headstart.report.content import (
     COUNT_COLUMNS,
     CURVE_COLUMNS,
@@ -17,7 +19,7 @@ from headstart.report.content import (
     Mistake,
     ReportContent,
 )
-from headstart.study.results import Answers, StudyRecords
+from headstart.study.results import StudyRecords
 
 # A source that tells its classes apart less well than this far from chance to perfect has hardly
 # learned: what is transferred from it is mostly its random start.
@@ -40,7 +42,7 @@ def report_content(records: StudyRecords, summary: dict[str, Any]) -> ReportCont
         summary=summary,
         trials=records.trials,
         curves=pd.DataFrame(records.curves, columns=list(CURVE_COLUMNS)),
-        confusions=[_confusion(records, answers) for answers in records.answers.values()],
+        confusions=list(_confusions(records)),
         mistakes=_mistakes(records),
         examples=[Example(png, name) for _, png, name in records.examples],
         class_counts=pd.DataFrame(records.class_counts, columns=list(COUNT_COLUMNS)),
@@ -80,32 +82,66 @@ def _warnings(records: StudyRecords) -> Iterator[str]:
         )
 
 
-def _confusion(records: StudyRecords, answers: Answers) -> Confusion:
-    assert records.test_labels is not None
+def _confusions(records: StudyRecords) -> Iterator[Confusion]:
+    """How often each class was taken for each, a mean over seeds or over repeats."""
+    for answers in records.answers.values():
+        assert records.test_labels is not None
+        told = answers.probabilities.argmax(axis=2)
+        truths = np.broadcast_to(records.test_labels, told.shape)
+        matrix = _counts(records, truths.ravel(), told.ravel()) / len(answers.seeds)
+        yield Confusion(answers.strategy, answers.labels, records.class_names, matrix)
+    for own in records.fold_answers.values():
+        told = np.concatenate([said.argmax(axis=1) for said in own.probabilities])
+        matrix = _counts(records, np.concatenate(own.truths), told) / records.study.split.repeats
+        yield Confusion(own.strategy, own.labels, records.class_names, matrix)
+
+
+def _counts(
+    records: StudyRecords, truths: NDArray[np.int64], told: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """A row for each true class, a column for each that was told."""
     classes = len(records.class_names)
-    predicted = answers.probabilities.argmax(axis=2)
-    cells = records.test_labels[np.newaxis, :] * classes + predicted
-    counts = np.bincount(cells.ravel(), minlength=classes * classes).reshape(classes, classes)
-    matrix = counts / len(answers.seeds)
-    return Confusion(answers.strategy, answers.labels, records.class_names, matrix)
+    cells = np.bincount(truths * classes + told, minlength=classes * classes)
+    return cells.reshape(classes, classes).astype(np.int64)
 
 
 def _mistakes(records: StudyRecords) -> list[Mistake]:
-    everything = list(records.answers.values())
-    if not everything or records.test_labels is None:
-        return []
-    predicted = np.concatenate([answers.probabilities.argmax(axis=2) for answers in everything])
     found = []
     for place, png, truth in records.mistakes:
-        wrong = predicted[:, place][predicted[:, place] != records.test_labels[place]]
+        told, true = _told_of(records, place)
+        wrong = told[told != true]
         if wrong.size:
             said = Counter(wrong.tolist()).most_common(1)[0][0]
-            share = wrong.size / len(predicted)
-            found.append(Mistake(png, truth, records.class_names[said], share, len(predicted)))
+            share = wrong.size / len(told)
+            found.append(Mistake(png, truth, records.class_names[said], share, len(told)))
     return found
 
 
+def _told_of(records: StudyRecords, place: int) -> tuple[NDArray[np.int64], int]:
+    """What every trial said of a test picture that was kept, and what it is.
+
+    Args:
+        records: The study's records.
+        place: Its place in the test split; its row in the image set where folds are tested on.
+    """
+    told: list[int] = []
+    truth = -1
+    for answers in records.answers.values():
+        assert records.test_labels is not None
+        truth = int(records.test_labels[place])
+        told += answers.probabilities[:, place].argmax(axis=1).tolist()
+    for own in records.fold_answers.values():
+        for rows, truths, said in zip(own.pictures, own.truths, own.probabilities, strict=True):
+            for n in np.flatnonzero(rows == place):
+                truth = int(truths[n])
+                told.append(int(said[n].argmax()))
+    return np.array(told, dtype=np.int64), truth
+
+
 def _split_words(records: StudyRecords) -> str:
-    if records.study.split.order == "stored":
+    split = records.study.split
+    if split.folds is not None:
+        return cross_validation.split_words(split.folds, split.repeats)
+    if split.order == "stored":
         return "cut at stored row numbers, the same for every seed (splits.csv)"
     return "stratified; train and valid drawn anew for every seed, one test split (splits.csv)"

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from headstart.data.tasks import Budget
+from headstart.report import cross_validation
 from headstart.report.choosing import chosen
 from headstart.report.label_worth import worths_summary
 from headstart.statistics.access import AccessPolicy, widened_alpha
@@ -19,7 +20,10 @@ from headstart.statistics.paired import Comparison, compare_pairs
 from headstart.statistics.power import advise
 from headstart.statistics.resampled import probability_of_improvement
 from headstart.study.deciding import path_of
+from headstart.study.folds import FoldAnswers, FoldPairing
 from headstart.study.results import Answers, Pairing, StudyRecords
+
+AnyPairing = Pairing | FoldPairing
 
 _RESAMPLES_BESIDE = 2000  # for what stands beside the answer
 _SMALLEST_P = 1e-15  # further out, normal quantiles have no meaning and soon no value
@@ -32,11 +36,11 @@ def confidence(records: StudyRecords) -> float:
     return 1 - widened_alpha(reads, settings.test_read_budget, settings.alpha)
 
 
-def claims(records: StudyRecords) -> tuple[tuple[Budget, Pairing, Claim], ...]:
+def claims(records: StudyRecords) -> tuple[tuple[Budget, AnyPairing, Claim], ...]:
     """Every strategy against the baseline at every label budget, corrected as one family."""
-    pairings = records.pairings()
+    pairings: list[tuple[Budget, AnyPairing]] = [*records.pairings(), *records.fold_pairings()]
     if records.design is not None:
-        family = tuple(_claim_by_design(records, pairing) for _, pairing in pairings)
+        family = tuple(_claim_by_design(records, pairing) for _, pairing in records.pairings())
     else:
         made = [_compare(records, pairing) for _, pairing in pairings]
         names = [(pairing.a.strategy, pairing.b.strategy) for _, pairing in pairings]
@@ -73,10 +77,10 @@ def orders(records: StudyRecords) -> dict[Budget, Order]:
     ways; all other pairs, over all budgets, are one more family of their own (Holm).
     """
     decided: dict[Budget, list[tuple[str, str]]] = {}
-    others: list[tuple[Budget, Pairing]] = []
+    others: list[tuple[Budget, AnyPairing]] = []
     for labels in records.study.study.labels:
         for a, b in combinations(records.study.strategy, 2):
-            pairing = records.pair(a, b, labels)
+            pairing = records.pair(a, b, labels) or records.pair_folds(a, b, labels)
             if pairing is not None and records.study.study.baseline not in (a, b):
                 others.append((labels, pairing))
     made = [_compare(records, pairing, resamples=_RESAMPLES_BESIDE) for _, pairing in others]
@@ -89,10 +93,11 @@ def orders(records: StudyRecords) -> dict[Budget, Order]:
             decided.setdefault(labels, []).append((claim.a, claim.b))
     found = {}
     for labels in records.study.study.labels:
+        told_of = {name: records.told(name, labels) for name in records.study.strategy}
         means = {
-            name: float(records.answers[name, labels].correct.mean())
-            for name in records.study.strategy
-            if (name, labels) in records.answers
+            name: float(answers.accuracies.mean())
+            for name, answers in told_of.items()
+            if answers is not None
         }
         if means:
             found[labels] = order_with_ties(means, decided.get(labels, ()))
@@ -103,15 +108,16 @@ def summarise(records: StudyRecords) -> dict[str, Any]:
     """The summary of a study.
 
     Returns:
-        ``question``; ``strategies``, each ``name, labels, trials, accuracy {mean, low, high},
-        trainable_parameters, fit_seconds, spread {observed, finite_test_set}`` (trials that ended
-        well; accuracy with its interval over new seeds and new test pictures; seconds are the
-        median; spread is None for one seed); ``comparisons`` with the
-        baseline, each ``a, b, labels, pairs, difference, low, high, p_value,
-        relative_error_reduction, verdict`` and, beside what others rely on, ``adjusted_p`` and
-        ``simultaneous {low, high}`` (Holm and Bonferroni over all comparisons of the study),
-        ``sentence, note, spread, probability_of_improvement, metrics``; ``orders`` by label
-        budget; ``best`` by label budget (`headstart.report.choosing.chosen`); ``worth``
+        ``question``; ``cross_validation {folds, repeats}``, None where there is one test split
+        (else pairs are folds, and intervals those of Nadeau and Bengio); ``strategies``, each
+        ``name, labels, trials, accuracy {mean, low, high}, trainable_parameters, fit_seconds,
+        spread {observed, finite_test_set}`` (trials that ended well; accuracy with its interval
+        over new seeds and new test pictures; seconds are the median; spread is None for one
+        seed); ``comparisons`` with the baseline, each ``a, b, labels, pairs, difference, low,
+        high, p_value, relative_error_reduction, verdict`` and, beside what others rely on,
+        ``adjusted_p`` and ``simultaneous {low, high}`` (Holm and Bonferroni over all comparisons
+        of the study), ``sentence, note, spread, probability_of_improvement, metrics``; ``orders``
+        by label budget; ``best`` by label budget (`headstart.report.choosing.chosen`); ``worth``
         (`headstart.report.label_worth.worths_summary`); ``test_reads``; ``confidence``;
         ``ledger {entries, counted, budget, limit, sentence}``; where looks were declared, each
         comparison's ``path {stop, looks, declared}``. Accuracies and differences are shares;
@@ -120,6 +126,7 @@ def summarise(records: StudyRecords) -> dict[str, Any]:
     study = records.study
     return {
         "question": study.question,
+        "cross_validation": cross_validation.described(records),
         "strategies": [
             _strategy(records, name, labels)
             for labels in study.study.labels
@@ -157,7 +164,9 @@ def _ledger(records: StudyRecords) -> dict[str, Any]:
     }
 
 
-def _compare(records: StudyRecords, pairing: Pairing, resamples: int = 10_000) -> Comparison:
+def _compare(records: StudyRecords, pairing: AnyPairing, resamples: int = 10_000) -> Comparison:
+    if isinstance(pairing, FoldPairing):
+        return cross_validation.compare(records, pairing, confidence(records))
     return compare_pairs(
         pairing.a.correct,
         pairing.b.correct,
@@ -168,14 +177,16 @@ def _compare(records: StudyRecords, pairing: Pairing, resamples: int = 10_000) -
 
 
 def _strategy(records: StudyRecords, name: str, labels: Budget) -> dict[str, Any]:
-    answers = records.answers.get((name, labels))
+    answers = records.told(name, labels)
     rows = [
         row
         for row in records.rows
         if (row["strategy"], row["labels"], row["state"]) == (name, str(labels), "complete")
     ]
     interval = None
-    if answers is not None:
+    if isinstance(answers, FoldAnswers):
+        interval = cross_validation.mean(records, answers, confidence(records))
+    elif answers is not None:
         interval = mean_interval(answers.correct, confidence=confidence(records))
     return {
         "name": name,
@@ -192,8 +203,10 @@ def _strategy(records: StudyRecords, name: str, labels: Budget) -> dict[str, Any
     }
 
 
-def _spread_over_seeds(answers: Answers | None) -> dict[str, float] | None:
+def _spread_over_seeds(answers: Answers | FoldAnswers | None) -> dict[str, float] | None:
     """The seeds' standard deviation, beside what so small a test split alone would give."""
+    if isinstance(answers, FoldAnswers):
+        return cross_validation.spread(answers)
     if answers is None or len(answers.seeds) < 2:
         return None
     observed, alone = spread_of_finite_test_set(answers.correct)
@@ -201,13 +214,14 @@ def _spread_over_seeds(answers: Answers | None) -> dict[str, float] | None:
 
 
 def _comparison(
-    records: StudyRecords, labels: Budget, pairing: Pairing, claim: Claim
+    records: StudyRecords, labels: Budget, pairing: AnyPairing, claim: Claim
 ) -> dict[str, Any]:
     result = claim.comparison
     notes = [result.note] if result.note else []
     if pairing.missing:
         notes.append(
-            f"{pairing.missing} seeds have a trial in only one of the two and are left out"
+            f"{pairing.missing} {'folds' if isinstance(pairing, FoldPairing) else 'seeds'} have a "
+            "trial in only one of the two and are left out"
         )
     return {
         "a": claim.a,
@@ -231,9 +245,9 @@ def _comparison(
     }
 
 
-def _path(records: StudyRecords, pairing: Pairing) -> dict[str, Any] | None:
+def _path(records: StudyRecords, pairing: AnyPairing) -> dict[str, Any] | None:
     """The looks that were taken and the boundary they had to reach, both as normal quantiles."""
-    if records.design is None:
+    if records.design is None or isinstance(pairing, FoldPairing):
         return None
     path = path_of(records, pairing)
     return {
@@ -294,12 +308,11 @@ def _spread(result: Comparison) -> dict[str, float] | None:
     }
 
 
-def _improvement(pairing: Pairing) -> dict[str, float | bool] | None:
-    if len(pairing.a.seeds) < 2:
+def _improvement(pairing: AnyPairing) -> dict[str, float | bool] | None:
+    """How often a new seed of a would beat that of b; folds are not independent enough to say."""
+    if len(pairing.a.seeds) < 2 or isinstance(pairing, FoldPairing):
         return None
-    chance = probability_of_improvement(
-        pairing.a.correct.mean(axis=1), pairing.b.correct.mean(axis=1)
-    )
+    chance = probability_of_improvement(pairing.a.accuracies, pairing.b.accuracies)
     return {
         "value": chance.probability,
         "low": chance.low,
@@ -308,8 +321,10 @@ def _improvement(pairing: Pairing) -> dict[str, float | bool] | None:
     }
 
 
-def _metrics(records: StudyRecords, pairing: Pairing) -> dict[str, Mapping[str, float | None]]:
+def _metrics(records: StudyRecords, pairing: AnyPairing) -> dict[str, Mapping[str, float | None]]:
     """The difference in every other metric, with its interval; missing where it cannot be had."""
+    if isinstance(pairing, FoldPairing):
+        return cross_validation.metrics(records, pairing, confidence(records))
     if records.test_labels is None or len(pairing.a.seeds) < 2:
         return {}
     found: dict[str, Mapping[str, float | None]] = {}

@@ -19,7 +19,7 @@ from headstart.study.identity import differences
 from headstart.study.records import Records
 from headstart.study.results import Pairing, StudyRecords
 from headstart.study.scoring import DECLARED
-from headstart.study.spec import Study, with_settings
+from headstart.study.spec import Study, needs_one_test_split, with_settings
 
 _MOST_LOOKS = 12
 
@@ -58,6 +58,7 @@ def until_decided(study: Study, folder: Path, compare: Compare, max_seeds: int) 
         RecordsError: If the folder's trials were read before in another way: other looks, or
             without any.
     """
+    needs_one_test_split(study, "--until-decided adds seeds, so it")
     design = declare_looks(study, max_seeds)
     _declare_in(folder, design)
     reader = f"{DECLARED}, at most {design.max_seeds} seeds"

@@ -74,13 +74,18 @@ def _count(task: Task, rows: NDArray[np.int64]) -> list[tuple[str, int]]:
 def splits_csv(workplace: Workplace) -> str:
     """Which picture was in which split, as CSV: row, content hash, and a column a seed.
 
-    Where the order is as stored there is one column, ``split``, for all seeds.
+    Where the order is as stored there is one column, ``split``, for all seeds; where the study is
+    cross-validated a column each (repeat, fold).
     """
     study, images = workplace.study, workplace.images
     seeds = study.study.seeds
     columns = {}
+    folds = study.split.folds
     if study.split.order == "stored":
         columns["split"] = _split_column(workplace, seeds[0])
+    elif folds:
+        names = {n: f"repeat_{n // folds}_fold_{n % folds}" for n in seeds}
+        columns = {name: _split_column(workplace, number) for number, name in names.items()}
     else:
         columns = {f"seed_{seed}": _split_column(workplace, seed) for seed in seeds}
     used = np.any([column != "" for column in columns.values()], axis=0)

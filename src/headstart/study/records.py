@@ -30,6 +30,8 @@ from headstart.study.identity import identify
 from headstart.training.fit import Epoch
 
 State = Literal["waiting", "running", "complete", "failed"]
+Labelled = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Pictures as rows of the image set, and their labels."""
 
 
 @dataclass(frozen=True)
@@ -259,16 +261,30 @@ class Records:
         flat = np.frombuffer(row["probabilities"], dtype="<f4").astype(np.float32)
         return flat.reshape(shape)
 
-    def valid_labels(self) -> dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    def valid_labels(self) -> dict[int, Labelled]:
         """By seed: the validation pictures' rows in the image set, and their labels."""
+        return self._labelled("valid_labels", "the validation labels of seed")
+
+    def fold_labels(self) -> dict[int, Labelled]:
+        """By the number of the fold: the test pictures' rows and labels that were read."""
+        return self._labelled("fold_labels", "the test labels of fold")
+
+    def _labelled(self, table: str, what: str) -> dict[int, Labelled]:
         found = {}
-        for row in self._select("SELECT * FROM valid_labels ORDER BY seed"):
+        for row in self._select(f"SELECT * FROM {table} ORDER BY seed"):
             pictures, labels = (_unpacked(row[name]) for name in ("pictures", "labels"))
             if len(pictures) != len(labels):
-                seed = row["seed"]
-                raise damaged(self.path, f"the validation labels of seed {seed} are not whole")
+                raise damaged(self.path, f"{what} {row['seed']} are not whole")
             found[row["seed"]] = pictures, labels
         return found
+
+    def keep_fold_labels(self, folds: Mapping[int, Labelled]) -> None:
+        """Keep the test labels of folds that were read, by the folds' numbers."""
+        with self._transaction():
+            self._db.executemany(
+                "INSERT OR REPLACE INTO fold_labels VALUES (?, ?, ?)",
+                [(fold, *map(_packed, labelled)) for fold, labelled in folds.items()],
+            )
 
     def trials(self) -> list[dict[str, Any]]:
         """Every trial with its metrics, in the order planned."""

@@ -1,7 +1,7 @@
 """Results: what a study's records say about the trials that were asked for."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from headstart.data.tasks import Budget
 from headstart.errors import RecordsError
 from headstart.statistics.ledger import Entry
+from headstart.statistics.resampled import Resampling
 from headstart.study.database import sense_made_of
+from headstart.study.folds import FoldAnswers, FoldPairing, fold_answers, resampling
 from headstart.study.records import Records, TrialKey
 from headstart.study.scoring import counted_reads
 from headstart.study.spec import Study, load_study
@@ -55,6 +57,11 @@ class Answers:
             probabilities=self.probabilities[places],
             correct=self.correct[places],
         )
+
+    @property
+    def accuracies(self) -> NDArray[np.float64]:
+        """The accuracy of each seed, shape (seeds,)."""
+        return np.asarray(self.correct.mean(axis=1))
 
     @property
     def normalised(self) -> NDArray[np.float64]:
@@ -109,7 +116,10 @@ class StudyRecords:
         test_labels: Shape (pictures,), None while nothing was scored.
         test_reads: Every reading of the test labels, a chain that shows tampering.
         design: The looks that were declared, as plain data; None where none were.
-        answers: By strategy and budget, those with at least one scored trial.
+        answers: By strategy and budget, those with at least one scored trial; empty where the
+            study is cross-validated.
+        fold_answers: The same where the study is cross-validated.
+        resampling: The sizes of its folds; None where it is not, or nothing was scored.
         validation: By label budget, where at least two strategies can be chosen from.
         class_names: The task's classes.
         examples: (row, PNG, class name) of training pictures.
@@ -127,6 +137,8 @@ class StudyRecords:
     test_reads: list[Entry]
     design: dict[str, Any] | None
     answers: dict[tuple[str, Budget], Answers]
+    fold_answers: dict[tuple[str, Budget], FoldAnswers]
+    resampling: Resampling | None
     validation: dict[Budget, Validation]
     class_names: tuple[str, ...]
     examples: list[tuple[int, bytes, str]]
@@ -157,6 +169,8 @@ class StudyRecords:
                 raise RecordsError(f"{directory} holds no finished comparison: compare first")
             trials = [row for row in records.trials() if _key(row) in asked]
             labels = records.test_labels()
+            scored = [row for row in trials if row["test_accuracy"] is not None]
+            folds = study.split.folds is not None
             return cls(
                 study=study,
                 directory=directory,
@@ -166,7 +180,9 @@ class StudyRecords:
                 test_labels=labels,
                 test_reads=records.test_reads(),
                 design=json.loads(records.meta("design") or "null"),
-                answers=_answers(records, study, trials, labels),
+                answers=_answers(records, study, scored, labels),
+                fold_answers=fold_answers(records, study, scored) if folds else {},
+                resampling=resampling(records.fold_labels()) if folds else None,
                 validation=_validations(records, study, trials),
                 class_names=tuple(described["class_names"]),
                 examples=records.pictures("example"),
@@ -175,28 +191,45 @@ class StudyRecords:
                 provenance=records.described("provenance"),
             )
 
+    def told(self, name: str, labels: Budget) -> Answers | FoldAnswers | None:
+        """What a strategy's trials said of the test pictures, by seeds or by folds."""
+        return self.answers.get((name, labels)) or self.fold_answers.get((name, labels))
+
     def pair(self, a: str, b: str, labels: Budget) -> Pairing | None:
         """The answers of two strategies over the seeds that both have, or None without any."""
         one, other = self.answers.get((a, labels)), self.answers.get((b, labels))
         if one is None or other is None:
             return None
-        shared = sorted(set(one.seeds) & set(other.seeds))
-        if not shared:
+        shared, missing = _shared(one.seeds, other.seeds)
+        return Pairing(one.at(shared), other.at(shared), missing) if shared else None
+
+    def pair_folds(self, a: str, b: str, labels: Budget) -> FoldPairing | None:
+        """The answers of two strategies over the folds that both have, or None with fewer than two.
+
+        A single fold says nothing of how the next would fall.
+        """
+        one, other = self.fold_answers.get((a, labels)), self.fold_answers.get((b, labels))
+        if one is None or other is None:
             return None
-        missing = len(set(one.seeds) ^ set(other.seeds))
-        return Pairing(one.at(shared), other.at(shared), missing)
+        shared, missing = _shared(one.seeds, other.seeds)
+        return FoldPairing(one.at(shared), other.at(shared), missing) if len(shared) > 1 else None
 
     def pairings(self) -> list[tuple[Budget, Pairing]]:
-        """Every strategy beside the baseline at every label budget."""
+        """Every strategy beside the baseline at every label budget, by seeds."""
+        found = ((one[2], self.pair(*one)) for one in self._against_baseline())
+        return [(labels, pairing) for labels, pairing in found if pairing is not None]
+
+    def fold_pairings(self) -> list[tuple[Budget, FoldPairing]]:
+        """Every strategy beside the baseline at every label budget, by folds."""
+        found = ((one[2], self.pair_folds(*one)) for one in self._against_baseline())
+        return [(labels, pairing) for labels, pairing in found if pairing is not None]
+
+    def _against_baseline(self) -> Iterator[tuple[str, str, Budget]]:
         settings = self.study.study
-        found = []
         for labels in settings.labels:
             for name in self.study.strategy:
                 if name != settings.baseline:
-                    pairing = self.pair(name, settings.baseline, labels)
-                    if pairing is not None:
-                        found.append((labels, pairing))
-        return found
+                    yield name, settings.baseline, labels
 
     @property
     def counted_reads(self) -> int:
@@ -211,6 +244,11 @@ class StudyRecords:
         return pd.DataFrame(self.rows, columns=list(TRIAL_COLUMNS))
 
 
+def _shared(one: Sequence[int], other: Sequence[int]) -> tuple[list[int], int]:
+    """The seeds that both have, and how many only one has."""
+    return sorted(set(one) & set(other)), len(set(one) ^ set(other))
+
+
 def _answers(
     records: Records,
     study: Study,
@@ -220,7 +258,7 @@ def _answers(
     found: dict[tuple[str, Budget], Answers] = {}
     if labels is None:
         return found
-    scored = [_key(row) for row in trials if row["test_accuracy"] is not None]
+    scored = [_key(row) for row in trials]
     for budget in study.study.labels:
         for name in study.strategy:
             keys = sorted(

@@ -41,7 +41,7 @@ def score_trials(
     When every complete trial was scored before, the labels are not read again.
 
     Args:
-        workplace: For the task, the same test split for every seed.
+        workplace: For the task: one test split for all seeds, or each fold's own.
         records: Where predictions lie and scores go.
         keys: The trials asked for.
         reader: Who reads, for the ledger; starts with `DECLARED` for a look of a declared design.
@@ -60,18 +60,62 @@ def score_trials(
             unscored.append(key)
     if not unscored:
         return
-    split = hashlib.sha256(task.images.hashes[task.test.rows].tobytes()).hexdigest()[:16]
-    labels = task.test.open_labels(
-        f"score {len(unscored)} trials",
-        lambda purpose, _: _note_read(workplace, records, split, reader, purpose),
-    )
-    records.keep_test_labels(labels, split)
+    reading = _Reading(workplace, records, reader, f"score {len(unscored)} trials")
+    if workplace.study.split.folds is None:
+        labels = reading.open(task)
+        records.keep_test_labels(labels, reading.split)
+        truths = dict.fromkeys((key.seed for key in unscored), labels)
+    else:
+        tasks = {key.seed: workplace.task(key.seed) for key in unscored}
+        truths = {seed: reading.open(own) for seed, own in tasks.items()}
+        records.keep_fold_labels(
+            {seed: (own.test.rows, truths[seed]) for seed, own in tasks.items()}
+        )
     scores = {}
     for key in unscored:
         predicted = records.probabilities(key, "test")
-        scores[key] = accuracy(predicted, labels), log_loss(predicted, labels)
+        scores[key] = accuracy(predicted, truths[key.seed]), log_loss(predicted, truths[key.seed])
     records.score(scores)
-    _keep_mistakes(records, task, labels)
+    _keep_mistakes(workplace, records, task)
+
+
+class _Reading:
+    """One reading of the test labels, written down before the first label is handed out.
+
+    Args:
+        workplace: For the split and its settings.
+        records: Where the ledger is.
+        reader: Who reads.
+        purpose: What for.
+    """
+
+    def __init__(self, workplace: Workplace, records: Records, reader: str, purpose: str) -> None:
+        self.split = split_name(workplace)
+        self._workplace = workplace
+        self._records = records
+        self._reader = reader
+        self._purpose = purpose
+        self._noted = False
+
+    def open(self, task: Task) -> NDArray[np.int64]:
+        """The test labels of a task; all folds of a cross-validation are one reading."""
+        return task.test.open_labels(self._purpose, self._note)
+
+    def _note(self, purpose: str, _: int) -> None:
+        if not self._noted:
+            _note_read(self._workplace, self._records, self.split, self._reader, purpose)
+        self._noted = True
+
+
+def split_name(workplace: Workplace) -> str:
+    """What the ledger calls a test split: a hash of its pictures, all folds' together."""
+    study = workplace.study
+    first = range(study.split.folds) if study.split.folds else study.study.seeds[:1]
+    tasks = [workplace.task(seed) for seed in first]
+    rows = np.concatenate([task.test.rows for task in tasks])
+    rows = np.sort(rows) if study.split.folds else rows
+    digest = hashlib.sha256(tasks[0].images.hashes[rows].tobytes()).hexdigest()[:16]
+    return digest
 
 
 def _note_read(
@@ -100,16 +144,30 @@ def _keep_examples(records: Records, task: Task) -> None:
     records.keep_pictures("example", kept)
 
 
-def _keep_mistakes(records: Records, task: Task, labels: NDArray[np.int64]) -> None:
-    """Keep the test pictures that most trials got wrong."""
+def _keep_mistakes(workplace: Workplace, records: Records, task: Task) -> None:
+    """Keep the test pictures that most trials got wrong.
+
+    They are kept with their place in the test split, or with their row in the image set where
+    every fold is a test split of its own.
+    """
     scored = [key for key, state in records.states().items() if state == "complete"]
-    wrong = np.zeros(len(labels))
-    for key in scored:
-        wrong += records.probabilities(key, "test").argmax(axis=1) != labels
+    folds, labels = records.fold_labels(), records.test_labels()
+    wrong, truth = np.zeros(len(task.images)), np.zeros(len(task.images), dtype=np.int64)
+    if not folds and labels is not None:
+        folds = dict.fromkeys((key.seed for key in scored), (task.test.rows, labels))
+    for key in (key for key in scored if key.seed in folds):
+        rows, own = folds[key.seed]
+        truth[rows] = own
+        np.add.at(wrong, rows, records.probabilities(key, "test").argmax(axis=1) != own)
     worst = [n for n in np.argsort(-wrong, kind="stable")[:_MISTAKES].tolist() if wrong[n] > 0]
+    place = {row: place for place, row in enumerate(task.test.rows.tolist())}
+    by_row = workplace.study.split.folds is not None
     records.keep_pictures(
         "mistake",
-        [(n, as_png(task.test.whole[task.test.rows[n]]), task.class_names[labels[n]]) for n in worst],
+        [
+            (n if by_row else place[n], as_png(task.images.pictures[n]), task.class_names[truth[n]])
+            for n in worst
+        ],
     )
 
 

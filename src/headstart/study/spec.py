@@ -156,6 +156,7 @@ class Study(Settings):
         if not isinstance(values, Mapping):
             return values
         filled = dict(values)
+        _give_folds_their_seeds(filled)
         defaults = values.get("training", {})
         if not _is_valid_training(defaults):
             defaults = {}  # its problems are told once, at the table itself
@@ -222,6 +223,9 @@ class Study(Settings):
                 f"{nearest(self.study.baseline, self.strategy)}"
             )
             problems.append((("study", "baseline"), sentence))
+        rounds = self.split.rounds
+        if rounds and self.study.seeds != tuple(range(rounds)):
+            problems.append((("study", "seeds"), _FOLDS_ARE_SEEDS))
         if problems:
             raise ManyProblemsError(problems)
         return self
@@ -254,6 +258,37 @@ class Study(Settings):
                 "source.allow_overlap = true if that is meant"
             )
         return TaskSettings(classes=classes, positive=self.source.positive)
+
+
+_FOLDS_ARE_SEEDS = (
+    "with split.folds each fold of each repeat takes the place of a seed: leave seeds out, and "
+    "say with split.repeats how many there are"
+)
+
+
+def _give_folds_their_seeds(values: dict[str, Any]) -> None:
+    """With cross-validation the seeds are the numbers of the folds, unless others are stated."""
+    split, settings = values.get("split"), values.get("study", {})
+    if isinstance(settings, Mapping) and "seeds" not in settings and isinstance(split, Mapping):
+        try:
+            rounds = SplitSettings.model_validate(split).rounds
+        except ValidationError:
+            return  # its problems are told at the table itself
+        if rounds:
+            values["study"] = {**settings, "seeds": rounds}
+
+
+def needs_one_test_split(study: Study, what: str) -> None:
+    """Refuse what cannot be had from cross-validation.
+
+    Raises:
+        StudyError: If the study is cross-validated.
+    """
+    if study.split.folds is not None:
+        raise StudyError(
+            f"{what} needs one test split that is the same for all trials, and split.folds has "
+            "one for each fold: leave split.folds out, in another --output"
+        )
 
 
 def _is_valid_training(values: Any) -> bool:
@@ -316,6 +351,8 @@ def with_settings(
     Raises:
         StudyError: If they cannot be used.
     """
+    if seeds is not None and study.split.folds is not None:
+        raise StudyError(f"seeds: {_FOLDS_ARE_SEEDS}")
     asked = {"seeds": seeds, "labels": labels, "margin": margin, "alpha": alpha}
     changes = {key: value for key, value in asked.items() if value is not None}
     try:
