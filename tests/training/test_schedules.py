@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from headstart.strategies import Schedule
 from headstart.training.schedules import rate_factor
@@ -38,6 +39,45 @@ def test_cosine_is_pytorchs(final: float) -> None:
         assert ours == pytest.approx(theirs.get_last_lr()[0])
         optimizer.step()
         theirs.step()
+
+
+@pytest.mark.parametrize("final", [0.0, 0.1])
+def test_linear_is_pytorchs(final: float) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / 13 * (1 - final))
+    for ours in factors(Schedule(name="linear", final=final), 13):
+        assert ours == pytest.approx(theirs.get_last_lr()[0])
+        optimizer.step()
+        theirs.step()
+
+
+@pytest.mark.parametrize(("steps", "rise"), [(2, 0.3), (5, 0.4), (17, 0.3), (40, 0.45)])
+def test_one_cycle_is_pytorchs(steps: int, rise: float) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=1.0, total_steps=steps, pct_start=rise, cycle_momentum=False
+    )
+    found = factors(Schedule(name="one_cycle", rise=rise), steps)
+    assert found[-1] < 1e-5
+    for number, ours in enumerate(found):
+        assert ours == pytest.approx(theirs.get_last_lr()[0]), number
+        optimizer.step()
+        if number < steps - 1:
+            theirs.step()
+
+
+def test_a_cycle_of_one_step_takes_the_whole_rate() -> None:
+    assert factors(Schedule(name="one_cycle"), 1) == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "option"), [("one_cycle", {"warmup": 0.1}), ("linear", {"rise": 0.2})]
+)
+def test_an_option_that_a_schedule_does_not_take_is_refused(
+    name: str, option: dict[str, float]
+) -> None:
+    with pytest.raises(ValidationError, match=f"{next(iter(option))} has no effect with the"):
+        Schedule.model_validate({"name": name, **option})
 
 
 def test_step() -> None:

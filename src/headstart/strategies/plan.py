@@ -16,7 +16,7 @@ from headstart.networks.groups import HEAD, Network
 from headstart.networks.selections import Selection, selected
 from headstart.settings import Number, Positive, Settings
 from headstart.strategies.problems import network_problems, phase_problems, start_problems
-from headstart.strategies.recipe import Recipe
+from headstart.strategies.recipe import PLAIN, Recipe
 from headstart.strategies.regularisers import Regulariser
 
 OptimizerName = Literal["sgd", "adam", "adamw", "adadelta"]
@@ -78,20 +78,25 @@ class Schedule(Settings):
     """How the rates change over a phase: each is multiplied by a factor at every step.
 
     Attributes:
-        name: ``"constant"``; ``"cosine"`` from 1 to `final`; ``"step"``: times `factor` after
-            each of the `milestones`; ``"slanted_triangle"``: up to 1 until `cut`, then down again,
-            both ends at 1 / `ratio`.
+        name: ``"constant"``; ``"cosine"`` and ``"linear"`` from 1 to `final`; ``"step"``: times
+            `factor` after each of the `milestones`; ``"one_cycle"``: up from 1/25 to 1 over the
+            share `rise`, then down to 1/250,000; ``"slanted_triangle"``: up to 1 until `cut`, then
+            down again, both ends at 1 / `ratio`.
         warmup: Share of the phase's steps over which the factor first rises from 0, linearly.
-        final: Where the cosine ends.
+        final: Where the cosine and the line end.
+        rise: Share of the steps over which the one cycle rises.
         milestones: Shares of the phase at which ``"step"`` drops.
         factor: By how much it drops.
         cut: Share of the steps after which the slanted triangle turns.
         ratio: How many times its lowest rate is below its highest.
     """
 
-    name: Literal["constant", "cosine", "step", "slanted_triangle"] = "constant"
+    name: Literal["constant", "cosine", "linear", "step", "one_cycle", "slanted_triangle"] = (
+        "constant"
+    )
     warmup: Decay = 0.0
     final: Decay = 0.0
+    rise: InnerShare = 0.3
     milestones: Annotated[tuple[InnerShare, ...], Field(min_length=1)] = (0.5, 0.75)
     factor: InnerShare = 0.1
     cut: InnerShare = 0.1
@@ -102,7 +107,9 @@ class Schedule(Settings):
         takes: dict[str, set[str]] = {
             "constant": {"warmup"},
             "cosine": {"warmup", "final"},
+            "linear": {"warmup", "final"},
             "step": {"warmup", "milestones", "factor"},
+            "one_cycle": {"rise"},
             "slanted_triangle": {"cut", "ratio"},
         }
         idle = idle_options(self, {"name"} | takes[self.name])
@@ -147,7 +154,7 @@ class Phase:
     schedule: Schedule
     batch_norm: Literal["live", "frozen"]
     patience: int | None
-    recipe: Recipe = Recipe()
+    recipe: Recipe = PLAIN
     only: Selection = "everything"
     rate_rule: Literal["group", "relative_gradient_norm"] = "group"
     regularisers: tuple[Regulariser, ...] = ()

@@ -46,3 +46,7 @@ class Recipe(Settings):
     def recipe(self) -> "Recipe":
         """These settings alone, where they are part of larger ones."""
         return Recipe.model_validate({key: getattr(self, key) for key in Recipe.model_fields})
+
+
+PLAIN = Recipe()
+"""Pictures, labels, gradients and weights as they are."""

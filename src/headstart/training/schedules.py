@@ -4,6 +4,9 @@ import math
 
 from headstart.strategies.plan import Schedule
 
+_CYCLE_START = 1 / 25
+_CYCLE_END = _CYCLE_START / 10_000
+
 
 def rate_factor(schedule: Schedule, step: int, steps: int) -> float:
     """The factor on every learning rate at a step.
@@ -16,11 +19,16 @@ def rate_factor(schedule: Schedule, step: int, steps: int) -> float:
     Returns:
         With a warm-up of w steps, ``(step + 1) / w`` for the first w steps. After it, with t the
         share of the remaining steps done: 1 (constant), ``final + (1 − final)(1 + cos πt)/2``
-        (cosine, Loshchilov & Hutter 2017), or ``factor`` to the number of milestones passed
-        (step; milestones are shares of the whole phase). The slanted triangle (Howard & Ruder
-        2018) takes no warm-up: with c = max(1, ⌊cut · steps⌋) and p = s/c before c, else
-        1 − (s − c)/(c · (1/cut − 1)), it is (1 + p · (ratio − 1))/ratio.
+        (cosine, Loshchilov & Hutter 2017), ``final + (1 − final)(1 − t)`` (linear), or ``factor``
+        to the number of milestones passed (step; milestones are shares of the whole phase).
+
+        Two take no warm-up. One cycle (Smith & Topin 2018) is PyTorch's `OneCycleLR`: half a
+        cosine from 1/25 to 1 until step ``rise · steps − 1``, another down to 1/250,000 at the
+        last. The slanted triangle (Howard & Ruder 2018), with c = max(1, ⌊cut · steps⌋) and
+        p = s/c before c, else 1 − (s − c)/(c · (1/cut − 1)), is (1 + p · (ratio − 1))/ratio.
     """
+    if schedule.name == "one_cycle":
+        return _one_cycle(schedule.rise, step, steps)
     if schedule.name == "slanted_triangle":
         turn = max(1, int(schedule.cut * steps))
         after = turn * (1 / schedule.cut - 1)
@@ -29,11 +37,27 @@ def rate_factor(schedule: Schedule, step: int, steps: int) -> float:
     warmup_steps = round(schedule.warmup * steps)
     if step < warmup_steps:
         return (step + 1) / warmup_steps
+    left = 1 - (step - warmup_steps) / max(1, steps - warmup_steps)
     if schedule.name == "cosine":
-        done = (step - warmup_steps) / max(1, steps - warmup_steps)
-        return schedule.final + (1 - schedule.final) * (1 + math.cos(math.pi * done)) / 2
+        return schedule.final + (1 - schedule.final) * (1 - math.cos(math.pi * left)) / 2
+    if schedule.name == "linear":
+        return schedule.final + (1 - schedule.final) * left
     if schedule.name == "step":
         # Rounded, as 0.07 * 100 is a little more than 7 in floating point.
         passed = sum(step >= round(milestone * steps, 6) for milestone in schedule.milestones)
         return float(schedule.factor**passed)
     return 1.0
+
+
+def _one_cycle(rise: float, step: int, steps: int) -> float:
+    """The factor of PyTorch's `OneCycleLR` with its defaults, but for a single step: that is 1."""
+    turn, last = rise * steps - 1, steps - 1
+    if last == 0:
+        return 1.0
+    if step <= turn:
+        return _half_cosine(_CYCLE_START, 1.0, step / turn if turn else 1.0)
+    return _half_cosine(1.0, _CYCLE_END, (step - turn) / (last - turn))
+
+
+def _half_cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
