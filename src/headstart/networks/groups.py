@@ -1,7 +1,7 @@
 """A network: a body, a head, and ordered layer groups that claim every weight exactly once."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -141,6 +141,15 @@ def chain(
         for group, names in groups.items()
     ]
     return Network(sequence, head, [*owned, LayerGroup(HEAD, ("head",))])
+
+
+@torch.no_grad()
+def take_groups(network: Network, other: Network, groups: Collection[str]) -> None:
+    """Copy the weights and buffers of some layer groups from a network of the same layers."""
+    own, theirs = network.state_dict(), other.state_dict()
+    for name, tensor in own.items():
+        if network.group_of(name) in groups:
+            tensor.copy_(theirs[name])
 
 
 def count_parameters(parameters: Iterable[Tensor]) -> int:

@@ -119,6 +119,20 @@ def build_head(
     return head
 
 
+def zero_output(head: nn.Module) -> None:
+    """Put a head's last dense layer to 0, so that every class starts equally likely.
+
+    Raises:
+        NetworkError: If it has none.
+    """
+    layers = [module for module in head.modules() if isinstance(module, nn.Linear)]
+    if not layers:
+        raise NetworkError("the head has no dense layer that could start at zero")
+    with torch.no_grad():
+        for parameter in layers[-1].parameters():
+            parameter.zero_()
+
+
 def loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean cross-entropy in nats of logits (N, units) and class numbers (N,).
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from headstart.errors import TrainingError
 from headstart.networks.groups import Network
+from headstart.networks.heads import zero_output
 from headstart.networks.selections import has_statistics
 from headstart.seeding import generator, stream_seed
 from headstart.strategies.plan import Phase, Plan
@@ -17,6 +18,8 @@ from headstart.training.augmented import ChangedPictures, Mixing
 from headstart.training.batches import Batches, Inputs, batch_sizes
 from headstart.training.entry import Enter, Entry, at_the_pictures
 from headstart.training.evaluate import evaluate_loss
+from headstart.training.interpolation import interpolate, snapshot
+from headstart.training.regularisers import Regularisation, starting_point
 from headstart.training.schedules import rate_factor
 from headstart.training.steps import Batch, Steps
 
@@ -97,7 +100,7 @@ def fit(
             plan's recipes ask for what is not here.
         StudyError: If the plan does not fit the network or the classes.
     """
-    plan.check(network.group_names)
+    plan.check_network(network)
     for part, batches in (("training", train), ("validation", valid)):
         if batches.labels is None or not len(batches):
             raise TrainingError(f"there are no labelled {part} pictures: give at least one")
@@ -106,20 +109,28 @@ def fit(
     steps = 0
     with torch.random.fork_rng(devices=_cuda_devices(train.device)):
         torch.manual_seed(stream_seed(seed, "dropout"))
+        if plan.zero_head:
+            zero_output(network.head)
+        source = starting_point(network, plan)
         for phase in plan.phases:
             set_modes(network, phase)
             entry = enter(network, phase, _changed(train, phase, seed), valid)
-            course = _Course(network, phase, entry, seed, clock, class_names)
+            near = Regularisation(network, phase, entry.model, source, seed)
+            course = _Course(network, phase, entry, near, seed, clock, class_names)
             for epoch in course.epochs(first=len(done) + 1):
                 done.append(epoch)
                 if on_epoch is not None:
                     on_epoch(epoch)
             steps += course.steps
+            if plan.interpolation is not None and phase.name == plan.interpolation.after:
+                before = snapshot(network)
     for parameter in network.parameters():
         parameter.requires_grad_(True)
         parameter.grad = None
     network.eval()
     val_loss, val_accuracy = course.kept
+    if plan.interpolation is not None:
+        val_loss, val_accuracy = interpolate(network, plan.interpolation, before, valid)
     return Fit(tuple(done), steps, clock.seconds, val_loss, val_accuracy)
 
 
@@ -180,6 +191,7 @@ class _Course:
         network: Network,
         phase: Phase,
         entry: Entry,
+        near: Regularisation,
         seed: int,
         clock: _Clock,
         class_names: Sequence[str],
@@ -189,11 +201,12 @@ class _Course:
         self._network = network
         self._phase = phase
         self._entry = entry
+        self._near = near
         self._seed = seed
         self._clock = clock
         self._pictures = len(labels) // max(1, phase.views)
         self._labels = labels[: self._pictures]
-        self._steps = Steps(network, phase, entry.model, self._labels, class_names)
+        self._steps = Steps(network, phase, near, self._labels, class_names)
         mixes = phase.augments and phase.recipe.augment.mixes
         self._mixing = Mixing(phase.recipe.augment, seed) if mixes else None
         normed = [module for module in network.modules() if has_statistics(module)]
@@ -214,7 +227,8 @@ class _Course:
         since_best = 0
         number = first
         while self.steps < self._total_steps:
-            train_loss = self._one_epoch(number, number - first)
+            with self._near:
+                train_loss = self._one_epoch(number, number - first)
             with self._steps.worth_keeping():
                 self.kept = evaluate_loss(self._network, self._entry.valid, self._entry.model)
                 self._check_finite(self.kept[0], "validation loss", number)

@@ -1,6 +1,6 @@
 """One optimiser step: from a batch to changed weights."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -12,6 +12,7 @@ from headstart.training.averaging import WeightAverage
 from headstart.training.objective import Objective
 from headstart.training.optimizers import PhaseOptimizer
 from headstart.training.precision import Arithmetic, choose_precision
+from headstart.training.regularisers import Regularisation
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Steps:
     Args:
         network: What learns.
         phase: How.
-        model: Inputs → logits, made of the network's own modules.
+        model: Inputs → logits, made of the network's own modules, with the phase's regularisers.
         labels: Of all training pictures.
         class_names: The classes in the order of their numbers.
     """
@@ -44,7 +45,7 @@ class Steps:
         self,
         network: Network,
         phase: Phase,
-        model: Callable[[Tensor], Tensor],
+        model: Regularisation,
         labels: Tensor,
         class_names: Sequence[str],
     ) -> None:
@@ -72,7 +73,7 @@ class Steps:
             logits = self._model(batch.inputs)
         value = self._objective(logits.float(), batch.labels, batch.shares)
         self._optimizer.zero_grad()
-        self._arithmetic.backward(value)
+        self._arithmetic.backward(self._model.added_to(value))
         self._arithmetic.step(self._optimizer, factor, self._clip_norm)
         if self._average is not None:
             self._average.update()

@@ -1,0 +1,198 @@
+"""What regularisers do while a phase trains: penalties on the loss, and another normalisation.
+
+Each is written out in `headstart.strategies.regularisers` with its paper. A penalty is added to the
+loss before the gradient is taken, and never shown as part of the loss.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from headstart.networks.groups import HEAD, Network
+from headstart.networks.selections import has_statistics
+from headstart.seeding import stream_seed
+from headstart.strategies.plan import Phase, Plan
+from headstart.strategies.regularisers import BSS, L2SP, Delta, StochNorm
+
+Model = Callable[[Tensor], Tensor]
+
+
+def starting_point(network: Network, plan: Plan) -> dict[str, Tensor]:
+    """What the body got from its source, by name, where a regulariser of the plan asks for it.
+
+    Groups that start fresh have nothing to stay near to, so they are left out, as is the head.
+    """
+    asked = any(isinstance(r, L2SP | Delta) for phase in plan.phases for r in phase.regularisers)
+    if not asked:
+        return {}
+    new = {*plan.fresh, HEAD}
+    tensors = [*network.named_parameters(), *network.named_buffers()]
+    return {n: t.detach().clone() for n, t in tensors if network.group_of(n) not in new}
+
+
+class Regularisation:
+    """The regularisers of one phase; in a ``with`` statement its hooks are in place.
+
+    Call it in the model's stead, then take the gradient of `added_to` the loss.
+
+    Args:
+        network: What trains, in the phase's modes.
+        phase: Its regularisers.
+        model: Inputs → logits, through the network's own modules.
+        source: From `starting_point`.
+        seed: Draws StochNorm's channels.
+    """
+
+    def __init__(
+        self, network: Network, phase: Phase, model: Model, source: Mapping[str, Tensor], seed: int
+    ) -> None:
+        self._network = network
+        self._model = model
+        self._source = source
+        self._kinds = phase.regularisers
+        self._seed = seed
+        learning = phase.learning(network)
+        self._kept = [(p, source[name]) for name, p in learning.items() if name in source]
+        self._new = [p for name, p in learning.items() if name not in source]
+        self._seen: dict[str, Tensor] = {}
+        self._distance: Tensor | None = None
+        self._hooks = ExitStack()
+
+    def __enter__(self) -> Self:
+        for kind in self._kinds:
+            if isinstance(kind, BSS):
+                handle = self._network.head.register_forward_pre_hook(self._note_features)
+                self._hooks.callback(handle.remove)
+            elif isinstance(kind, StochNorm):
+                stochastic = _StochasticNorms(kind.p, stream_seed(self._seed, "stoch_norm"))
+                for module in filter(has_statistics, self._network.body.modules()):
+                    self._hooks.callback(module.register_forward_pre_hook(stochastic.before).remove)
+                    self._hooks.callback(module.register_forward_hook(stochastic.after).remove)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._hooks.close()
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """The model's logits, with what the penalties need noted on the way."""
+        if not any(isinstance(kind, Delta) for kind in self._kinds):
+            return self._model(inputs)
+        with self._as_source(), torch.no_grad(), self._watched() as before:
+            self._model(inputs)
+        with self._watched() as now:
+            logits = self._model(inputs)
+        self._distance = _mean_distance(before, now)
+        return logits
+
+    def added_to(self, loss: Tensor) -> Tensor:
+        """The loss and every penalty."""
+        for kind in self._kinds:
+            if isinstance(kind, L2SP):
+                loss = loss + kind.alpha / 2 * _squares((p - w for p, w in self._kept), loss)
+            if isinstance(kind, L2SP | Delta) and kind.beta:
+                loss = loss + kind.beta / 2 * _squares(self._new, loss)
+            if isinstance(kind, Delta) and self._distance is not None:
+                loss = loss + kind.strength * self._distance
+            if isinstance(kind, BSS):
+                loss = loss + kind.eta * smallest_singular_values(self._seen["features"], kind.k)
+        return loss
+
+    def _note_features(self, head: nn.Module, inputs: tuple[Any, ...]) -> None:
+        del head
+        if torch.is_grad_enabled():
+            self._seen["features"] = inputs[0]
+
+    @contextmanager
+    def _watched(self) -> Iterator[dict[str, Tensor]]:
+        """Within it, what the layer groups that came from the source put out is noted."""
+        noted: dict[str, Tensor] = {}
+        modules = dict(self._network.named_modules())
+        came = {self._network.group_of(name) for name in self._source}
+
+        def noting(name: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
+            def note(_: nn.Module, __: tuple[Any, ...], output: Any) -> None:
+                if isinstance(output, Tensor):
+                    noted[name] = output
+
+            return note
+
+        with ExitStack() as hooks:
+            for group in self._network.groups:
+                own = [name for name in group.modules if name in modules]
+                if group.name in came and own:
+                    handle = modules[own[-1]].register_forward_hook(noting(group.name))
+                    hooks.callback(handle.remove)
+            yield noted
+
+    @contextmanager
+    def _as_source(self) -> Iterator[None]:
+        """Within it, the network has the source's weights and statistics, and is at rest."""
+        own = dict([*self._network.named_parameters(), *self._network.named_buffers()])
+        held = {name: own[name].data for name in self._source}
+        modes = {module: module.training for module in self._network.modules()}
+        self._network.eval()
+        for name, tensor in self._source.items():
+            own[name].data = tensor
+        try:
+            yield
+        finally:
+            for name, tensor in held.items():
+                own[name].data = tensor
+            for module, mode in modes.items():
+                module.training = mode
+
+
+def smallest_singular_values(features: Tensor, k: int) -> Tensor:
+    """Σ of the k smallest σ² of a batch of features (N, …), all of them where there are fewer."""
+    values: Tensor = torch.linalg.svdvals(features.flatten(1).float())
+    return values[-k:].square().sum()
+
+
+class _StochasticNorms:
+    """Normalises each channel by the batch's or by the running statistics, drawn every time."""
+
+    def __init__(self, p: float, seed: int) -> None:
+        self._p = p
+        self._draws = torch.Generator().manual_seed(seed)
+        self._at_rest: dict[nn.Module, Tensor] = {}
+
+    def before(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        """Note what the running statistics give, before the batch moves them."""
+        if module.training:
+            module.training = False
+            at_rest: Tensor = module.forward(*inputs)
+            self._at_rest[module] = at_rest
+            module.training = True
+
+    def after(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+        """Put it in place of the batch's own in the channels drawn."""
+        del inputs
+        if module not in self._at_rest:
+            return output
+        shape = [1, output.shape[1], *[1] * (output.ndim - 2)]
+        drawn = torch.rand(shape, generator=self._draws).to(output.device) < self._p
+        return torch.where(drawn, output, self._at_rest.pop(module))
+
+
+def _squares(tensors: Iterable[Tensor], like: Tensor) -> Tensor:
+    """Σ of all squares, a scalar of the kind of `like`."""
+    return sum((tensor.square().sum() for tensor in tensors), start=like.new_zeros(()))
+
+
+def _mean_distance(before: Mapping[str, Tensor], now: Mapping[str, Tensor]) -> Tensor | None:
+    """Σ over groups of the mean over pictures and channels of ‖FM − FM₀‖² a channel."""
+    distances = []
+    for name in before.keys() & now.keys():
+        gap = (now[name] - before[name]).square()
+        channels = gap.shape[1] if gap.ndim > 1 else 1
+        distances.append(gap.sum() / (len(gap) * channels))
+    return torch.stack(distances).sum() if distances else None
