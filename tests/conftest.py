@@ -73,6 +73,8 @@ def _made_records(
         "test_labels": truth,
         "test_reads": [next_entry([], when="2026", split="a", reader="compare", purpose="score")],
         "design": None,
+        "fold_answers": {},
+        "resampling": None,
         "answers": {
             key: _answers(key, by_seed[key], np.asarray(own, dtype=bool), truth)
             for key, own in correct.items()
