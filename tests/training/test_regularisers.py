@@ -13,8 +13,10 @@ from torch.nn import functional
 from headstart.networks.groups import Network
 from headstart.networks.heads import loss
 from headstart.seeding import generator
-from headstart.strategies import BSS, L2SP, Delta, FineTune, Plan, StochNorm
+from headstart.strategies import BSS, L2SP, Delta, FineTune, Phase, Plan, StochNorm
 from headstart.strategies.regularisers import Regulariser
+from headstart.training.batches import Inputs
+from headstart.training.entry import Entry, at_the_pictures
 from headstart.training.fit import fit, set_modes
 from headstart.training.regularisers import (
     Regularisation,
@@ -162,7 +164,7 @@ def norm_network(cnn: Make) -> tuple[Network, nn.BatchNorm2d]:
     with torch.no_grad():
         assert norm.running_mean is not None
         norm.running_mean.add_(0.3)
-        norm.weight += 0.1 * torch.arange(5)
+        norm.weight.add_(0.1 * torch.arange(5))
     return network, norm
 
 
@@ -224,3 +226,18 @@ def test_regularisers_repeat_and_leave_nothing_behind(
             assert not module._forward_pre_hooks
     assert all(torch.equal(ends[0][key], ends[1][key]) for key in ends[0])
     assert not all(torch.equal(ends[0][key], ends[2][key]) for key in ends[0])
+
+
+def test_what_watches_features_enters_at_the_pictures(mlp: Make, make_batches: Make) -> None:
+    """A model of parts would not call the modules that are watched."""
+
+    def parts_only(network: Network, phase: Phase, train: Inputs, valid: Inputs) -> Entry:
+        entered.append(phase.name)
+        return at_the_pictures(network, phase, train, valid)
+
+    for regulariser, enters in ((Delta(), False), (BSS(), False), (L2SP(), True)):
+        entered: list[str] = []
+        network = mlp()
+        plan = plan_of(network, regulariser)
+        fit(network, plan, make_batches(30), make_batches(9), 0, enter=parts_only)
+        assert bool(entered) == enters

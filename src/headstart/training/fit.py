@@ -19,7 +19,7 @@ from headstart.training.batches import Batches, Inputs, batch_sizes
 from headstart.training.entry import Enter, Entry, at_the_pictures
 from headstart.training.evaluate import evaluate_loss
 from headstart.training.interpolation import interpolate, snapshot
-from headstart.training.regularisers import Regularisation, starting_point
+from headstart.training.regularisers import Regularisation, starting_point, watches_features
 from headstart.training.schedules import rate_factor
 from headstart.training.steps import Batch, Steps
 
@@ -114,7 +114,8 @@ def fit(
         source = starting_point(network, plan)
         for phase in plan.phases:
             set_modes(network, phase)
-            entry = enter(network, phase, _changed(train, phase, seed), valid)
+            way_in = at_the_pictures if watches_features(phase) else enter
+            entry = way_in(network, phase, _changed(train, phase, seed), valid)
             near = Regularisation(network, phase, entry.model, source, seed)
             course = _Course(network, phase, entry, near, seed, clock, class_names)
             for epoch in course.epochs(first=len(done) + 1):

@@ -34,6 +34,14 @@ def starting_point(network: Network, plan: Plan) -> dict[str, Tensor]:
     return {n: t.detach().clone() for n, t in tensors if network.group_of(n) not in new}
 
 
+def watches_features(phase: Phase) -> bool:
+    """Whether a phase needs its pictures to go through the network's own modules, group by group.
+
+    A model that enters the network further up may go through their parts instead, unseen.
+    """
+    return any(isinstance(regulariser, Delta | BSS) for regulariser in phase.regularisers)
+
+
 class Regularisation:
     """The regularisers of one phase; in a ``with`` statement its hooks are in place.
 
