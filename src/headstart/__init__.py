@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headstart.api import compare as compare
+    from headstart.api import evaluate as evaluate
+    from headstart.api import export as export
+    from headstart.api import predict as predict
     from headstart.data.image_set import ImageSet as ImageSet
+    from headstart.delivery.model import Model as Model
+    from headstart.delivery.model import load as load
     from headstart.errors import HeadstartError as HeadstartError
     from headstart.report.results import Results as Results
     from headstart.study.spec import Study as Study
@@ -17,13 +22,30 @@ if TYPE_CHECKING:
 _HOMES = {
     "HeadstartError": "headstart.errors",
     "ImageSet": "headstart.data.image_set",
+    "Model": "headstart.delivery.model",
     "Results": "headstart.report.results",
     "Study": "headstart.study.spec",
     "compare": "headstart.api",
+    "evaluate": "headstart.api",
+    "export": "headstart.api",
+    "load": "headstart.delivery.model",
+    "predict": "headstart.api",
     "load_study": "headstart.study.spec",
 }
 
-__all__ = ["HeadstartError", "ImageSet", "Results", "Study", "compare", "load_study"]
+__all__ = [
+    "HeadstartError",
+    "ImageSet",
+    "Model",
+    "Results",
+    "Study",
+    "compare",
+    "evaluate",
+    "export",
+    "load",
+    "load_study",
+    "predict",
+]
 
 
 def __getattr__(name: str) -> Any:

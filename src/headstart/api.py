@@ -1,8 +1,11 @@
-"""The library's front door: compare a study, read what was compared before."""
+"""The library's front door: compare a study, and use the model that came of it."""
 
 from pathlib import Path
 
 from headstart.data.image_set import ImageSet
+from headstart.data.reading import Progress as PictureProgress
+from headstart.delivery import evaluation, exporting, predictions
+from headstart.delivery.model import BATCH_SIZE, Model, load
 from headstart.report.results import Results
 from headstart.study.compare import train_and_score
 from headstart.study.deciding import until_decided
@@ -68,3 +71,56 @@ def compare(
         results = Results(records)
         results.write_files()
     return results
+
+
+def predict(
+    model: Model | Path | str,
+    pictures: Path | str,
+    output: Path | str = "predictions.csv",
+    *,
+    top_k: int | None = None,
+    batch_size: int = BATCH_SIZE,
+    progress: PictureProgress | None = None,
+) -> predictions.Predicted:
+    """Predict every picture of a folder, manifest, archive or ``.npz`` file into a CSV file.
+
+    As `headstart.delivery.predictions.predict_files`; the model may be given by its folder.
+    """
+    return predictions.predict_files(
+        _loaded(model), pictures, output, top_k=top_k, batch_size=batch_size, progress=progress
+    )
+
+
+def evaluate(
+    model: Model | Path | str,
+    pictures: Path | str,
+    *,
+    batch_size: int = BATCH_SIZE,
+    confidence: float = 0.95,
+    progress: PictureProgress | None = None,
+) -> evaluation.Evaluation:
+    """Evaluate a model on labelled pictures: metrics with intervals, and a row a class.
+
+    As `headstart.delivery.evaluation.evaluate`; the model may be given by its folder.
+    """
+    return evaluation.evaluate(
+        _loaded(model), pictures, batch_size=batch_size, confidence=confidence, progress=progress
+    )
+
+
+def export(
+    model: Model | Path | str,
+    to: exporting.Format = "onnx",
+    output: Path | str | None = None,
+    *,
+    pictures: Path | str | None = None,
+) -> exporting.Exported:
+    """Export a model's network, preprocessing beside it, if it answers as PyTorch does.
+
+    As `headstart.delivery.exporting.export`; the model may be given by its folder.
+    """
+    return exporting.export(_loaded(model), to, output, pictures=pictures)
+
+
+def _loaded(model: Model | Path | str) -> Model:
+    return model if isinstance(model, Model) else load(model)

@@ -4,6 +4,8 @@ Whatever is slow to import is imported inside the commands, so that ``--help`` i
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,6 +47,12 @@ OutputFolder = Annotated[
     Path | None, typer.Option("--output", help="The study's folder.  [default: studies/NAME]")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")]
+ModelFolder = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="A folder that `headstart fit` made.")
+]
+Pictures = Annotated[
+    Path, typer.Argument(metavar="PICTURES", help="A folder, table, archive or .npz file.")
+]
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study's file.")]
 
 
@@ -208,9 +216,7 @@ def show(study_file: StudyFile) -> None:
 
 @app.command()
 def audit(
-    pictures: Annotated[
-        Path, typer.Argument(metavar="PICTURES", help="A folder, table, archive or .npz file.")
-    ],
+    pictures: Pictures,
     as_json: AsJson = False,
 ) -> None:
     """Show what would be used of some pictures, and what is left out and why.
@@ -238,6 +244,73 @@ def models(
     from headstart.networks.model_list import available
 
     print_models(available(pattern))
+
+
+@app.command()
+def predict(
+    model: ModelFolder,
+    pictures: Pictures,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The CSV file.")] = Path(
+        "predictions.csv"
+    ),
+    top_k: Annotated[
+        int | None, typer.Option(help="Write only the most probable classes, so many.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Pictures at a time.")] = 32,
+) -> None:
+    """Predict any number of pictures into a CSV file: filename,label,pred,prob_<class>.
+
+    Rows are in the order of the file names (in archives and tables: as they stand there). Files
+    that cannot be read are listed apart. The same command goes on where it was interrupted.
+    """
+    from headstart.console.delivery import print_predicted
+
+    with _loading():
+        from headstart import api
+    print_predicted(api.predict(model, pictures, output, top_k=top_k, batch_size=batch_size))
+
+
+@app.command()
+def evaluate(
+    model: ModelFolder,
+    pictures: Pictures,
+    batch_size: Annotated[int, typer.Option(help="Pictures at a time.")] = 32,
+    as_json: AsJson = False,
+) -> None:
+    """Say how good a model is on labelled pictures: metrics with intervals, and class by class.
+
+    Classes are mapped by name. Where the pictures come in splits, the test split is used.
+    """
+    from headstart import console
+    from headstart.console.delivery import print_evaluation
+
+    with _loading():
+        from headstart import api
+    found = api.evaluate(model, pictures, batch_size=batch_size)
+    if as_json:
+        console.print_json(found.to_dict())
+    else:
+        print_evaluation(found)
+
+
+@app.command()
+def export(
+    model: ModelFolder,
+    to: Annotated[str, typer.Option(help="The format: onnx or pt2.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The file.  [default: in MODEL]")
+    ] = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(help="Compare on these pictures.  [default: cuts of two photographs]"),
+    ] = None,
+) -> None:
+    """Export a model's network, with the preprocessing beside it, if it answers as PyTorch does."""
+    from headstart.console.delivery import print_exported
+
+    with _loading():
+        from headstart import api
+    print_exported(api.export(model, to, output, pictures=pictures))  # type: ignore[arg-type]
 
 
 @data.command("list")
@@ -297,6 +370,16 @@ def _compared(
         study = spec.with_settings(study, seeds=seeds, labels=labels, margin=margin, alpha=alpha)
         folder = output or Path("studies") / study_file.stem
         return api.compare(study, folder, listener=listener, **options)
+
+
+@contextmanager
+def _loading() -> Iterator[None]:
+    """Say that PyTorch is being loaded, which takes seconds, while it is."""
+    from headstart import console
+
+    with console.listening() as listener:
+        listener(Progress("loading PyTorch"))
+        yield
 
 
 def _refuse_idle(until_decided: bool, seeds: int | None, max_seeds: int | None) -> None:
