@@ -10,8 +10,7 @@ from headstart.console import output, table
 from headstart.data.tasks import Budget
 from headstart.errors import StudyError
 from headstart.report.results import labels_words
-from headstart.report.summary import confidence
-from headstart.statistics.access import AccessPolicy
+from headstart.report.summary import confidence, ledger_sentence
 from headstart.statistics.label_value import LabelWorth
 from headstart.statistics.ledger import check_chain
 from headstart.statistics.paired import Comparison, compare_pairs
@@ -196,14 +195,11 @@ def print_ledger(records: StudyRecords) -> None:
     for entry in entries:
         shown.add_row(entry.when, entry.split, entry.reader, entry.purpose, entry.digest[:12])
     out.print(shown)
-    settings = records.study.study
-    policy = AccessPolicy(settings.test_read_budget, settings.test_read_limit)
-    reads = records.counted_reads
-    if reads:
-        out.print(policy.sentence(reads, 1 - settings.alpha))
-    if len(entries) != reads:
+    if records.counted_reads:
+        out.print(ledger_sentence(records))
+    if len(records.split_reads) != records.counted_reads:
         out.print(
-            f"{len(entries)} readings in all: the looks of a declared design count once, what "
-            "they cost is in its levels"
+            f"{len(records.split_reads)} readings in all: the looks of a declared design count "
+            "once, what they cost is in its levels"
         )
     out.print("The chain is whole: each link holds the hash of the one before.")

@@ -119,7 +119,7 @@ def summarise(records: StudyRecords) -> dict[str, Any]:
         of the study), ``sentence, note, spread, probability_of_improvement, metrics``; ``orders``
         by label budget; ``best`` by label budget (`headstart.report.choosing.chosen`); ``worth``
         (`headstart.report.label_worth.worths_summary`); ``test_reads``; ``confidence``;
-        ``ledger {entries, counted, budget, limit, sentence}``; where looks were declared, each
+        ``ledger {entries, counted, budget, limit, split, readings, sentence}``; where looks were declared, each
         comparison's ``path {stop, looks, declared}``. Accuracies and differences are shares;
         numbers that cannot be had are None. Verdicts are the family's.
     """
@@ -144,7 +144,7 @@ def summarise(records: StudyRecords) -> dict[str, Any]:
         ],
         "best": chosen(records),
         "worth": worths_summary(records),
-        "test_reads": len(records.test_reads),
+        "test_reads": len(records.split_reads),
         "confidence": confidence(records),
         "ledger": _ledger(records),
     }
@@ -160,8 +160,25 @@ def _ledger(records: StudyRecords) -> dict[str, Any]:
         "counted": reads,
         "budget": policy.budget,
         "limit": policy.limit,
-        "sentence": policy.sentence(reads, 1 - settings.alpha) if reads else "",
+        "split": records.study.split.number,
+        "readings": len(records.split_reads),
+        "sentence": ledger_sentence(records),
     }
+
+
+def ledger_sentence(records: StudyRecords) -> str:
+    """How often the present test split was read, what that cost, and which ones were before it."""
+    settings, number = records.study.study, records.study.split.number
+    if not records.counted_reads:
+        return ""
+    policy = AccessPolicy(settings.test_read_budget, settings.test_read_limit)
+    said = policy.sentence(records.counted_reads, 1 - settings.alpha)
+    if number == 1:
+        return said
+    said = said.replace("the test split", f"test split {number}", 1)
+    before = len(records.test_reads) - len(records.split_reads)
+    readings = f"{before} reading{'' if before == 1 else 's'}"
+    return f"{said}; {readings} before that were of splits that are closed"
 
 
 def _compare(records: StudyRecords, pairing: AnyPairing, resamples: int = 10_000) -> Comparison:

@@ -9,6 +9,7 @@ from headstart.data.image_set import ImageSet
 from headstart.errors import RecordsError, StudyError
 from headstart.study.checks import check_study
 from headstart.study.folder import resolved_toml, write_whole
+from headstart.study.fresh_split import enter_split
 from headstart.study.identity import differences, trial_configuration
 from headstart.study.lead import Lead
 from headstart.study.progress import Listener, Progress, silent
@@ -46,6 +47,7 @@ def train_and_score(
     """
     workplace = _opened(study, images, folder, listener)
     content_hash = data_hash(workplace.images)
+    enter_split(folder, study)
     records = Records.open(folder, create=True)
     try:
         keys = _plan(workplace, records, content_hash)

@@ -15,10 +15,11 @@ from typing import Any
 from headstart.errors import RecordsError
 from headstart.statistics.sequential import Design, declare, follow
 from headstart.statistics.sequential import Path as LooksPath
+from headstart.study.fresh_split import enter_split
 from headstart.study.identity import differences
 from headstart.study.records import Records
 from headstart.study.results import Pairing, StudyRecords
-from headstart.study.scoring import DECLARED
+from headstart.study.scoring import DECLARED, of_split
 from headstart.study.spec import Study, needs_one_test_split, with_settings
 
 _MOST_LOOKS = 12
@@ -60,7 +61,8 @@ def until_decided(study: Study, folder: Path, compare: Compare, max_seeds: int) 
     """
     needs_one_test_split(study, "--until-decided adds seeds, so it")
     design = declare_looks(study, max_seeds)
-    _declare_in(folder, design)
+    enter_split(folder, study)
+    _declare_in(folder, design, study.split.number)
     reader = f"{DECLARED}, at most {design.max_seeds} seeds"
     for look in design.looks:
         records = compare(with_settings(study, seeds=look), reader)
@@ -80,7 +82,7 @@ def path_of(records: StudyRecords, pairing: Pairing) -> LooksPath:
     return follow(Design(**values), pairing.a.correct, pairing.b.correct)
 
 
-def _declare_in(folder: Path, design: Design) -> None:
+def _declare_in(folder: Path, design: Design, split: int) -> None:
     """Write the design down before the first seed, or check that it is the one that stands."""
     declared = json.loads(json.dumps(asdict(design)))
     records = Records.open(folder, create=True)
@@ -94,7 +96,7 @@ def _declare_in(folder: Path, design: Design) -> None:
                     *(f"  {line}" for line in changed),
                     "looks cannot be changed afterwards: keep to them, or give another --output",
                 )
-        elif records.test_reads():
+        elif of_split(records.test_reads(), split):
             raise RecordsError(
                 f"the test labels of {folder} were read without declared looks: deciding when to "
                 "stop after having seen them makes false claims. Give another --output, or --fresh"

@@ -24,6 +24,8 @@ def data_hash(images: ImageSet) -> str:
     digest.update(images.hashes.tobytes())
     digest.update(images.labels.astype("<i8").tobytes())
     digest.update("\x1f".join(images.class_names).encode())
+    if images.groups is not None:
+        digest.update(images.groups.astype("<i8").tobytes())
     for name in sorted(images.parts):
         digest.update(name.encode() + images.parts[name].astype("<i8").tobytes())
     return digest.hexdigest()[:16]

@@ -114,6 +114,15 @@ class Records:
             )
         return cls(open_database(path), path)
 
+    @classmethod
+    def at(cls, path: Path) -> Self:
+        """Open or make a file of records by its path.
+
+        Raises:
+            RecordsError: If it is damaged, or cannot be used.
+        """
+        return cls(open_database(path), path)
+
     def close(self) -> None:
         """Close the file."""
         self._db.close()
@@ -334,6 +343,14 @@ class Records:
         with self._transaction():
             self._db.execute(
                 "INSERT INTO test_reads VALUES (?, ?, ?, ?, ?, ?, ?, ?)", astuple(entry)
+            )
+
+    def carry_test_reads(self, entries: Iterable[Entry]) -> None:
+        """Begin the ledger with what was read before, on another test split."""
+        with self._transaction():
+            self._db.executemany(
+                "INSERT INTO test_reads VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [astuple(entry) for entry in entries],
             )
 
     def test_reads(self) -> list[Entry]:

@@ -18,7 +18,7 @@ from headstart.statistics.resampled import Resampling
 from headstart.study.database import sense_made_of
 from headstart.study.folds import FoldAnswers, FoldPairing, fold_answers, resampling
 from headstart.study.records import Records, TrialKey
-from headstart.study.scoring import counted_reads
+from headstart.study.scoring import counted_reads, of_split
 from headstart.study.spec import Study, load_study
 
 if TYPE_CHECKING:
@@ -232,9 +232,14 @@ class StudyRecords:
                     yield name, settings.baseline, labels
 
     @property
+    def split_reads(self) -> list[Entry]:
+        """Every reading of the present test split; earlier ones had ledger entries, too."""
+        return of_split(self.test_reads, self.study.split.number)
+
+    @property
     def counted_reads(self) -> int:
-        """How many readings of the test labels count against the budget."""
-        return counted_reads(self.test_reads)
+        """How many readings of the present test split count against its budget."""
+        return counted_reads(self.split_reads)
 
     @cached_property
     def trials(self) -> "pd.DataFrame":

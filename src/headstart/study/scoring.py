@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from headstart.data.tasks import Task
+from headstart.errors import RecordsError
 from headstart.statistics.access import AccessPolicy
 from headstart.statistics.ledger import Entry, check_chain
 from headstart.study.records import Records, TrialKey
@@ -31,6 +32,16 @@ def counted_reads(entries: Sequence[Entry]) -> int:
     """
     plain = sum(entry.reads for entry in entries if not entry.reader.startswith(DECLARED))
     return plain + len({entry.reader for entry in entries if entry.reader.startswith(DECLARED)})
+
+
+def of_split(entries: Sequence[Entry], number: int) -> list[Entry]:
+    """The readings of the test split of a number; a folder has one split for each."""
+    return [entry for entry in entries if _number_of(entry) == number]
+
+
+def _number_of(entry: Entry) -> int:
+    number, marked, _ = entry.split.partition(":")
+    return int(number) if marked else 1
 
 
 def score_trials(
@@ -108,14 +119,18 @@ class _Reading:
 
 
 def split_name(workplace: Workplace) -> str:
-    """What the ledger calls a test split: a hash of its pictures, all folds' together."""
+    """What the ledger calls a test split: a hash of its pictures, all folds' together.
+
+    From the second split of a folder on its number stands before it.
+    """
     study = workplace.study
     first = range(study.split.folds) if study.split.folds else study.study.seeds[:1]
     tasks = [workplace.task(seed) for seed in first]
     rows = np.concatenate([task.test.rows for task in tasks])
     rows = np.sort(rows) if study.split.folds else rows
     digest = hashlib.sha256(tasks[0].images.hashes[rows].tobytes()).hexdigest()[:16]
-    return digest
+    number = study.split.number
+    return digest if number == 1 else f"{number}:{digest}"
 
 
 def _note_read(
@@ -123,12 +138,27 @@ def _note_read(
 ) -> None:
     """Write a reading down, unless the split's door has to stay shut."""
     settings = workplace.study.study
-    entries = records.test_reads()
-    check_chain(entries)
+    check_chain(records.test_reads())
+    entries = of_split(records.test_reads(), workplace.study.split.number)
     again = reader.startswith(DECLARED) and any(entry.reader == reader for entry in entries)
     policy = AccessPolicy(settings.test_read_budget, settings.test_read_limit)
-    policy.allow(counted_reads(entries), 0 if again else 1)
+    try:
+        policy.allow(counted_reads(entries), 0 if again else 1)
+    except RecordsError as error:
+        raise RecordsError(*error.problems, _how_to_go_on(workplace)) from None
     records.note_test_read(split, reader, purpose)
+
+
+def _how_to_go_on(workplace: Workplace) -> str:
+    """How to come by a fresh test split."""
+    split = workplace.study.split
+    drawn = split.test is not None or "test" not in workplace.images.parts
+    if split.order == "stored" or split.folds is not None or not drawn:
+        return "its pictures are all there are to test on: collect new ones, in another --output"
+    return (
+        f"split.number = {split.number + 1} draws one of pictures that nobody looked at; all is "
+        "trained anew for it, and the ledger goes on"
+    )
 
 
 def _keep_examples(records: Records, task: Task) -> None:

@@ -22,7 +22,7 @@ def reads(content: ReportContent) -> Table | None:
             str(entry["when"]).replace("T", " ").replace("Z", " UTC"),
             str(entry["reader"]),
             str(entry["purpose"]),
-            str(entry["split"])[:8],
+            _split(str(entry["split"])),
             str(entry["digest"])[:12],
         ]
         for entry in ledger.get("entries", ())
@@ -36,6 +36,12 @@ def reads(content: ReportContent) -> Table | None:
     return table("Every reading of the test labels", columns, rows, METHOD)
 
 
+def _split(name: str) -> str:
+    """A test split by its number and the beginning of its hash."""
+    number, marked, digest = name.rpartition(":")
+    return f"{number if marked else 1}: {digest[:8]}"
+
+
 def figure(content: ReportContent) -> Figure | None:
     """The ledger as a sentence with its list, or None when nothing was read."""
     numbers = reads(content)
@@ -43,7 +49,7 @@ def figure(content: ReportContent) -> Figure | None:
         return None
     ledger = content.summary["ledger"]
     said = str(ledger["sentence"])
-    readings = len(ledger["entries"])
+    readings = int(ledger.get("readings", len(ledger["entries"])))
     looks = ""
     if readings != ledger["counted"]:
         looks = (
