@@ -14,7 +14,7 @@ are no pictures are counted by suffix. A file without a suffix is looked into.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -92,48 +92,64 @@ def find_pictures(
 
 def _list_folder(root: Path) -> Listing:
     """Everything under a folder, in the order of the names."""
-    walk = _Walk(root.resolve())
-    walk.into(root, (), linked=False)
+    walk = Walk(root.resolve())
+    walk.listing.candidates.extend(walk.into(root, (), linked=False))
     return walk.listing
 
 
-class _Walk:
-    """A walk through a folder that never leaves it, nor goes in circles."""
+class Walk:
+    """A walk through a folder that never leaves it, nor goes in circles.
+
+    Attributes:
+        root: The folder, resolved.
+        listing: Folders and other files met so far; candidates are given out, not kept.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.listing = Listing()
 
-    def into(self, folder: Path, parts: tuple[str, ...], *, linked: bool) -> None:
-        """List a folder and what is below; `linked` where a symbolic link led to it."""
+    def into(self, folder: Path, parts: tuple[str, ...], *, linked: bool) -> Iterator[Candidate]:
+        """What is in a folder and below; `linked` where a symbolic link led to it."""
         self.listing.folders.add(parts)
         try:
-            with os.scandir(folder) as found:
-                items = sorted(found, key=lambda item: item.name)
+            plain, others = _scanned(folder)
         except OSError as error:
             reason = f"a folder that cannot be read: {error.strerror or error}"
-            self._add(str(folder), (*parts, ""), reason)
+            yield Candidate((*parts, ""), folder, reason=reason)
             return
-        for item in items:
-            if not is_clutter(item.name):
-                self._meet(item, (*parts, printable(item.name)), linked=linked)
+        for name in sorted([*plain, *others]):
+            if is_clutter(name):
+                continue
+            if name in others:
+                yield from self._meet(others[name], (*parts, printable(name)), linked=linked)
+            elif _could_be_picture(folder, name):
+                yield Candidate((*parts, printable(name)), folder / name)
+            else:
+                self.listing.count_other(name)
 
-    def _meet(self, item: os.DirEntry[str], parts: tuple[str, ...], *, linked: bool) -> None:
-        refusal = self._refusal(Path(item.path), linked=linked) if item.is_symlink() else None
+    def _meet(
+        self, item: os.DirEntry[str], parts: tuple[str, ...], *, linked: bool
+    ) -> Iterator[Candidate]:
+        """What comes of a folder, a link, or something that is no file."""
+        path = Path(item.path)
+        refusal = self._refusal(path, linked=linked) if item.is_symlink() else None
         if refusal is not None:
             # Nobody looks where such a link leads; without a suffix it is taken for a folder.
-            self._add(item.path, parts if "." in item.name else (*parts, ""), refusal)
+            yield Candidate(parts if "." in item.name else (*parts, ""), path, reason=refusal)
         elif item.is_dir() and len(parts) > _DEEPEST:
-            self._add(item.path, (*parts, ""), f"more than {_DEEPEST} folders deep")
+            yield Candidate((*parts, ""), path, reason=f"more than {_DEEPEST} folders deep")
         elif item.is_dir():
-            self.into(Path(item.path), parts, linked=linked or item.is_symlink())
-        elif not _could_be_picture(item):
-            self.listing.count_other(item.name)
+            yield from self.into(path, parts, linked=linked or item.is_symlink())
+        elif item.is_file():
+            if _could_be_picture(path.parent, item.name):
+                yield Candidate(parts, path)
+            else:
+                self.listing.count_other(item.name)
+        elif has_picture_suffix(item.name):
+            yield Candidate(parts, path, reason="not a regular file")
         else:
-            self._add(item.path, parts, None if item.is_file() else "not a regular file")
-
-    def _add(self, path: str, parts: tuple[str, ...], reason: str | None) -> None:
-        self.listing.candidates.append(Candidate(parts, Path(path), reason=reason))
+            self.listing.count_other(item.name)
 
     def _refusal(self, link: Path, *, linked: bool) -> str | None:
         """Why a symbolic link is not followed; None if it is."""
@@ -149,12 +165,25 @@ class _Walk:
         return None
 
 
-def _could_be_picture(item: os.DirEntry[str]) -> bool:
+def _scanned(folder: Path) -> tuple[list[str], dict[str, os.DirEntry[str]]]:
+    """The names of the plain files in a folder, and all else; of many files, names are enough."""
+    plain: list[str] = []
+    others: dict[str, os.DirEntry[str]] = {}
+    with os.scandir(folder) as found:
+        for item in found:
+            if item.is_file(follow_symlinks=False):
+                plain.append(item.name)
+            else:
+                others[item.name] = item
+    return plain, others
+
+
+def _could_be_picture(folder: Path, name: str) -> bool:
     """By its suffix, or without a suffix by its first bytes."""
-    if "." in item.name or not item.is_file():
-        return has_picture_suffix(item.name)
+    if "." in name:
+        return has_picture_suffix(name)
     try:
-        with Path(item.path).open("rb") as file:
+        with (folder / name).open("rb") as file:
             return starts_like_picture(file.read(16))
     except OSError:
         return False
@@ -162,29 +191,48 @@ def _could_be_picture(item: os.DirEntry[str]) -> bool:
 
 def _lay_out(root: Path, listing: Listing, topics: Topics) -> Found:
     """Tell labels and splits from where the candidates lie."""
-    tops = sorted({each.parts[0] for each in listing.candidates if len(each.parts) > 1})
-    splits = _split_folders(root, tops)
+    tops = top_folders(listing.candidates)
+    splits = split_folders(root, tops)
     entries: list[Entry] = []
     left_out: list[LeftOut] = []
     for each in listing.candidates:
-        split = splits.get(each.parts[0]) if len(each.parts) > 1 else None
-        above = each.parts[1:-1] if split else each.parts[:-1]
-        label: str | None = None
-        if above and (split or not splits):
-            label = as_label(above[0] if topics == "first" else "/".join(above))
-        if each.reason is not None:
-            left_out.append(LeftOut(each.name, each.reason, label, split))
+        placed = place(each, splits, topics)
+        if isinstance(placed, Entry):
+            entries.append(placed)
         else:
-            entries.append(Entry(each.name, each.path, label, split, member=each.member))
+            left_out.append(placed)
     layout = "unlabelled pictures"
     if any(entry.label is not None for entry in entries):
         layout = "split folders" if splits else "class folders"
     others = dict(sorted(listing.others.items(), key=lambda item: (-item[1], item[0])))
-    warnings = [*_warnings(listing, tops, splits), *_manifest_hint(root, layout)]
+    warnings = [*layout_warnings(listing, tops, splits), *_manifest_hint(root, layout)]
     return Found(root, layout, tuple(entries), tuple(left_out), others, tuple(warnings))
 
 
-def _split_folders(root: Path, tops: Sequence[str]) -> dict[str, Split]:
+def top_folders(candidates: Iterable[Candidate]) -> list[str]:
+    """The folders directly under the root that hold candidates, sorted."""
+    return sorted({each.parts[0] for each in candidates if len(each.parts) > 1})
+
+
+def place(each: Candidate, splits: Mapping[str, Split], topics: Topics) -> Entry | LeftOut:
+    """A candidate with its split and label, told from where it lies.
+
+    Args:
+        each: The candidate.
+        splits: From `split_folders`.
+        topics: As for `find_pictures`.
+    """
+    split = splits.get(each.parts[0]) if len(each.parts) > 1 else None
+    above = each.parts[1:-1] if split else each.parts[:-1]
+    label: str | None = None
+    if above and (split or not splits):
+        label = as_label(above[0] if topics == "first" else "/".join(above))
+    if each.reason is not None:
+        return LeftOut(each.name, each.reason, label, split)
+    return Entry(each.name, each.path, label, split, member=each.member)
+
+
+def split_folders(root: Path, tops: Sequence[str]) -> dict[str, Split]:
     """Which of the folders under the root are splits; none if they are classes.
 
     Raises:
@@ -204,7 +252,9 @@ def _split_folders(root: Path, tops: Sequence[str]) -> dict[str, Split]:
     return splits
 
 
-def _warnings(listing: Listing, tops: Sequence[str], splits: Mapping[str, Split]) -> Iterator[str]:
+def layout_warnings(
+    listing: Listing, tops: Sequence[str], splits: Mapping[str, Split]
+) -> Iterator[str]:
     """What is odd about a layout."""
     depth = 2 if splits else 1
     holding = {each.parts[:depth] for each in listing.candidates}

@@ -7,9 +7,10 @@ two cores (shared with others) 1 thread decoded 194 photographs a second, 2 thre
 asking users' scripts for an ``if __name__ == "__main__"``. See benchmarks/decoding.py.
 """
 
+import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import partial
@@ -17,7 +18,7 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import TypeVar
 
-from headstart.data.archives import is_archive, read_members
+from headstart.data.archives import read_members
 from headstart.data.arrays import is_arrays, read_rows
 from headstart.data.decode import Decoded, Payload, UnreadableError, decode
 from headstart.data.entries import USUAL_LIMITS, Entry, Limits
@@ -57,10 +58,11 @@ def decode_pictures(
 
 
 def over_pictures(
-    entries: Sequence[Entry],
+    entries: Iterable[Entry],
     work: Callable[[Payload], Result],
     doing: str,
     *,
+    total: int | None = None,
     limits: Limits = USUAL_LIMITS,
     workers: int | None = None,
     progress: Progress | None = None,
@@ -71,6 +73,7 @@ def over_pictures(
         entries: As `find_pictures` gave them.
         work: From content to a result; may raise `UnreadableError`.
         doing: What is being done, one word for the progress bar.
+        total: How many entries there are, where they have no length.
         limits: What is refused for its size.
         workers: Threads; one more than there are processors when omitted.
         progress: Called after each picture; a bar on the terminal when omitted.
@@ -79,19 +82,22 @@ def over_pictures(
         For each entry in turn its result, or why it has none.
     """
     threads = workers or processors() + 1
+    count = len(entries) if isinstance(entries, Sized) else total or 0
     with (
-        _shown(progress, len(entries), doing) as show,
+        _shown(progress, count, doing) as show,
         ThreadPoolExecutor(threads, thread_name_prefix=f"headstart-{doing}") as pool,
         closing(_contents(entries, limits)) as contents,
     ):
         waiting: deque[Future[Result | UnreadableError]] = deque()
         try:
-            for done in range(1, len(entries) + 1):
+            for done in itertools.count(1):
                 # A short queue keeps all threads busy and memory constant.
                 for fetch in islice(contents, 4 * threads - len(waiting)):
                     waiting.append(pool.submit(_attempt, fetch, work))
+                if not waiting:
+                    break
                 result = waiting.popleft().result()
-                show(doing, done, len(entries))
+                show(doing, done, max(done, count))
                 yield result
         finally:
             for future in waiting:
@@ -118,15 +124,21 @@ def _contents(entries: Iterable[Entry], limits: Limits) -> Generator[Fetch]:
     Files are opened by the thread that works on them; archives and arrays are read here, one after
     the other, since a packed tar archive can only be read in its order.
     """
-    for path, group in groupby(entries, key=lambda entry: entry.path):
+    for (path, packed), group in groupby(entries, key=lambda entry: (entry.path, _packed(entry))):
+        if not packed:
+            yield from (partial(_read_file, entry.path, limits) for entry in group)
+            continue
         listed = list(group)
         if is_arrays(path):
             yield from (partial(_given, row) for row in read_rows(path, listed))
-        elif listed[0].member is not None and is_archive(path):
+        else:
             members = [str(entry.member) for entry in listed]
             yield from (partial(_given, data) for data in read_members(path, members, limits))
-        else:
-            yield from (partial(_read_file, entry.path, limits) for entry in listed)
+
+
+def _packed(entry: Entry) -> bool:
+    """Whether a picture lies inside an archive or an array."""
+    return entry.member is not None or entry.row is not None
 
 
 def _given(content: Payload | UnreadableError) -> Payload:

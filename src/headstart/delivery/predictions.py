@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, islice
+from itertools import chain, islice, tee
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -22,8 +22,9 @@ import numpy as np
 
 from headstart.data.decode import Decoded, UnreadableError, decode
 from headstart.data.entries import USUAL_LIMITS, Entry
-from headstart.data.folders import Topics, find_pictures
+from headstart.data.folders import Topics
 from headstart.data.reading import Progress, over_pictures
+from headstart.data.streams import PictureStream, stream_pictures
 from headstart.delivery.config import CONFIG
 from headstart.delivery.engines import Engine, Probabilities
 from headstart.delivery.model import BATCH_SIZE, Model
@@ -90,13 +91,13 @@ def predict_files(
         RecordsError: If the output cannot be written, or another process is writing it.
     """
     _check_numbers(top_k, batch_size, len(model.classes_))
-    found = find_pictures(pictures, topics=topics)
+    stream = stream_pictures(Path(pictures), topics=topics)
     output = Path(output).absolute()
     job = _Job(model, output, top_k, batch_size, progress)
     try:
-        with _held(output), job.part_file(found.entries) as (part, done):
-            engine = job.go_on(part, found.entries, done)
-            beforehand = [[each.name, each.reason] for each in found.left_out]
+        with _held(output), job.part_file(stream) as (part, done):
+            engine = job.go_on(part, stream, done)
+            beforehand = ([each.name, each.reason] for each in stream.left_out())
             pictures_done, unreadable = job.finish(part, beforehand)
     except OSError as error:
         raise RecordsError(
@@ -104,7 +105,7 @@ def predict_files(
             "give the same command again (what was predicted is kept), or choose another file"
         ) from error
     return Predicted(
-        output, job.unreadable_list, pictures_done, unreadable, done, engine, found.warnings
+        output, job.unreadable_list, pictures_done, unreadable, done, engine, stream.warnings
     )
 
 
@@ -127,38 +128,40 @@ class _Job:
         return self.output.with_name(f"{self.output.stem}.unreadable.csv")
 
     @contextmanager
-    def part_file(self, entries: Sequence[Entry]) -> Iterator[tuple[IO[bytes], int]]:
-        """The part file, open behind what is done of these entries, and how many those are."""
+    def part_file(self, stream: PictureStream) -> Iterator[tuple[IO[bytes], int]]:
+        """The part file, open behind what is done of these pictures, and how many those are."""
         header = {
             "version": _VERSION,
             "model": file_sha256(self.model.folder / CONFIG),
             "top_k": self.top_k,
         }
         with self.part.open("a+b") as part:
-            done = _taken_over(part, header, entries)
+            done = _taken_over(part, header, stream.entries())
             if done is None:
                 part.truncate(0)
                 part.write(json.dumps(header).encode() + b"\n")
             yield part, done or 0
         self.part.unlink(missing_ok=True)
 
-    def go_on(self, part: IO[bytes], entries: Sequence[Entry], done: int) -> str:
-        """Predict the entries that are left; what answered."""
-        left = entries[done:] if done else entries
+    def go_on(self, part: IO[bytes], stream: PictureStream, done: int) -> str:
+        """Predict the pictures that are left; what answered."""
+        entries, again = tee(islice(stream.entries(), done, None))
+        left = stream.count - done
         engine: Engine | None = None
         read = over_pictures(
-            left,
+            entries,
             partial(decode, preprocessing=self.model.preprocessing, limits=USUAL_LIMITS),
             "predicting",
+            total=left,
             progress=self.progress,
         )
         with closing(read):
-            answers = zip(left, read, strict=True)
+            answers = zip(again, read, strict=True)
             for batch in _ahead(_in_batches(answers, self.batch_size)):
                 pixels = [result.pixels for _, result in batch if isinstance(result, Decoded)]
                 stacked = np.stack(pixels) if pixels else None
                 if stacked is not None:
-                    engine = engine or self.model.engine(stacked, len(left))
+                    engine = engine or self.model.engine(stacked, left)
                 probabilities = engine(stacked) if engine and stacked is not None else None
                 part.writelines(self._lines(batch, probabilities))
                 part.flush()
@@ -233,7 +236,7 @@ def _held(output: Path) -> Iterator[None]:
     lock.unlink(missing_ok=True)
 
 
-def _taken_over(part: IO[bytes], header: dict[str, Any], entries: Sequence[Entry]) -> int | None:
+def _taken_over(part: IO[bytes], header: dict[str, Any], entries: Iterator[Entry]) -> int | None:
     """How many entries are done; a line that was cut short is cut off.
 
     None where the part file is another model's, or of other pictures: then it begins anew.
@@ -247,7 +250,8 @@ def _taken_over(part: IO[bytes], header: dict[str, Any], entries: Sequence[Entry
         values = _parsed(line)
         if not isinstance(values, list):
             break
-        if done == len(entries) or values[1] != entries[done].name:
+        entry = next(entries, None)
+        if entry is None or values[1] != entry.name:
             return None
         end += len(line)
         done += 1
