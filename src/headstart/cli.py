@@ -90,6 +90,9 @@ def compare(
     alpha: Annotated[
         float | None, typer.Option(help="The chance of a false claim that is put up with.")
     ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also write TensorBoard's event files.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as JSON, nothing else.")
     ] = False,
@@ -104,6 +107,10 @@ def compare(
     _refuse_idle(until_decided, seeds, max_seeds)
     if fresh and retry_failed:
         raise StudyError("--retry-failed has no effect with --fresh: leave one of them out")
+    if tensorboard:
+        from headstart.report.event_files import need_tensorboard
+
+        need_tensorboard()
     results = _compared(
         study_file,
         output,
@@ -116,10 +123,13 @@ def compare(
         jobs=jobs,
         max_seeds=(max_seeds or 40) if until_decided else None,
     )
+    written = results.event_files() if tensorboard else None
     if as_json:
         console.print_json(results.summary)
     else:
         console.print_results(results)
+        if written is not None:
+            console.print_line(f"curves: tensorboard --logdir {written}")
     raise typer.Exit(1 if results.failed else 0)
 
 
@@ -233,6 +243,19 @@ def audit(
     else:
         print_audit(found)
     raise typer.Exit(0 if found.usable else 1)
+
+
+@app.command()
+def strategies(as_json: AsJson = False) -> None:
+    """List the ways to transfer: what each does, and who proposed it."""
+    from headstart import console
+    from headstart.console.strategies import print_strategies, strategies_data
+    from headstart.strategies.known import list_strategies
+
+    if as_json:
+        console.print_json(strategies_data(list_strategies()))
+    else:
+        print_strategies(list_strategies())
 
 
 @app.command()

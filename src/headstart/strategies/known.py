@@ -10,9 +10,11 @@ From Python, `register` does the same for one process.
 """
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
+
+from pydantic_core import to_jsonable_python
 
 from headstart.errors import StudyError
 from headstart.strategies._base import Strategy
@@ -73,6 +75,51 @@ def find_strategy(kind: str) -> type[Strategy] | None:
     return _loaded(points[0])
 
 
+@dataclass(frozen=True)
+class Listed:
+    """A strategy in the list of what can be asked for.
+
+    Attributes:
+        name: Its kind.
+        summary: What it does, in a line; what is wrong, where it cannot be loaded.
+        paper: Who proposed it.
+        origin: ``"headstart"``, the package that has it, or ``"given"`` from Python.
+        parameters: Its own settings and their defaults, and defaults of its own for settings that
+            all strategies have.
+        problem: Why it cannot be used, or None.
+    """
+
+    name: str
+    summary: str
+    paper: str
+    origin: str
+    parameters: Mapping[str, Any]
+    problem: str | None = None
+
+
+def list_strategies() -> tuple[Listed, ...]:
+    """Every strategy that can be asked for; those that cannot be loaded say why."""
+    packages = {point.name: _package(point) for point in _entry_points()}
+    return tuple(_listed(name, packages) for name in strategy_names())
+
+
+def _listed(name: str, packages: Mapping[str, str]) -> Listed:
+    origin = "headstart" if name in _own else "given" if name in _given else packages[name]
+    try:
+        strategy = find_strategy(name)
+    except StudyError as error:
+        problem = "; ".join(error.problems)
+        return Listed(name, problem, "", origin, {}, problem)
+    assert strategy is not None
+    shared = Strategy.model_fields
+    parameters = {
+        key: "(needed)" if field.is_required() else to_jsonable_python(field.get_default())
+        for key, field in strategy.model_fields.items()
+        if key != "kind" and (key not in shared or field.default != shared[key].default)
+    }
+    return Listed(name, strategy.summary, strategy.paper, origin, parameters)
+
+
 def kind_of(strategy: type[Strategy]) -> str:
     """The name that a strategy's class gives itself.
 
@@ -88,7 +135,6 @@ def kind_of(strategy: type[Strategy]) -> str:
     return kind
 
 
-@cache
 def _entry_points() -> tuple[EntryPoint, ...]:
     """What installed packages offer; names that are our own are left to us."""
     return tuple(point for point in entry_points(group=GROUP) if point.name not in _own)

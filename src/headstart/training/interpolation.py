@@ -51,6 +51,6 @@ def _mix(
 ) -> None:
     for name, tensor in network.state_dict().items():
         if tensor.is_floating_point():
-            tensor.copy_((1 - alpha) * before[name] + alpha * after[name])
+            tensor.copy_(torch.lerp(before[name], after[name], alpha))  # exact where both agree
         else:
             tensor.copy_(after[name])
