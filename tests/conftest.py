@@ -73,6 +73,7 @@ def _made_records(
         "test_labels": truth,
         "test_reads": [next_entry([], when="2026", split="a", reader="compare", purpose="score")],
         "design": None,
+        "gate": {},
         "fold_answers": {},
         "resampling": None,
         "answers": {

@@ -63,7 +63,7 @@ def test_a_shut_door_tells_of_the_fresh_split_which_opens_another(
     closed = StudyRecords.read(folder / "split-1")
     assert closed.answers.keys() == first.records.answers.keys()
     tested = [np.asarray(records.test_labels) for records in (closed, second.records)]
-    assert not np.array_equal(*tested)
+    assert not np.array_equal(tested[0], tested[1])
 
 
 def test_a_closed_split_stays_closed_and_none_is_left_out(

@@ -59,6 +59,9 @@ def print_results(results: "Results") -> None:
             out.print(_item(Text(sentence, style=_VERDICT_STYLES[entry["verdict"]])))
     for entry in results.summary["best"]:
         out.print(_item(Text(f"{labels_words(entry['labels'])}: {entry['sentence']}")))
+    gate = results.summary["gate"] or {"tries": [], "statements": []}
+    for one in [*gate["tries"], *gate["statements"]]:
+        out.print(_item(Text(one["sentence"])))
     for sentence in _failures(results.records.rows):
         out.print(_item(Text(sentence, style="red")))
     reads = results.summary["test_reads"]

@@ -11,6 +11,7 @@ from scipy.special import ndtri
 from headstart.data.tasks import Budget
 from headstart.report import cross_validation
 from headstart.report.choosing import chosen
+from headstart.report.gate import gate_summary
 from headstart.report.label_worth import worths_summary
 from headstart.statistics.access import AccessPolicy, widened_alpha
 from headstart.statistics.intervals import mean_interval, spread_of_finite_test_set
@@ -33,6 +34,8 @@ def confidence(records: StudyRecords) -> float:
     """The confidence of each interval: 95%, widened once the test split was read too often."""
     settings = records.study.study
     reads = max(1, records.counted_reads)
+    if settings.test_read_gate != "count":
+        reads = min(reads, settings.test_read_budget)  # beyond it nothing was told but by the gate
     return 1 - widened_alpha(reads, settings.test_read_budget, settings.alpha)
 
 
@@ -119,8 +122,9 @@ def summarise(records: StudyRecords) -> dict[str, Any]:
         of the study), ``sentence, note, spread, probability_of_improvement, metrics``; ``orders``
         by label budget; ``best`` by label budget (`headstart.report.choosing.chosen`); ``worth``
         (`headstart.report.label_worth.worths_summary`); ``test_reads``; ``confidence``;
-        ``ledger {entries, counted, budget, limit, split, readings, sentence}``; where looks were declared, each
-        comparison's ``path {stop, looks, declared}``. Accuracies and differences are shares;
+        ``ledger {entries, counted, budget, limit, split, readings, sentence}``; ``gate``
+        (`headstart.report.gate.gate_summary`); where looks were declared, each comparison's
+        ``path {stop, looks, declared}``. Accuracies and differences are shares;
         numbers that cannot be had are None. Verdicts are the family's.
     """
     study = records.study
@@ -147,6 +151,7 @@ def summarise(records: StudyRecords) -> dict[str, Any]:
         "test_reads": len(records.split_reads),
         "confidence": confidence(records),
         "ledger": _ledger(records),
+        "gate": gate_summary(records),
     }
 
 
@@ -173,6 +178,8 @@ def ledger_sentence(records: StudyRecords) -> str:
         return ""
     policy = AccessPolicy(settings.test_read_budget, settings.test_read_limit)
     said = policy.sentence(records.counted_reads, 1 - settings.alpha)
+    if records.gate:
+        said = f"{said.split(': ')[0]}: the tries beyond it were asked through a gate"
     if number == 1:
         return said
     said = said.replace("the test split", f"test split {number}", 1)

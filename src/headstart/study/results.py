@@ -116,6 +116,8 @@ class StudyRecords:
         test_labels: Shape (pictures,), None while nothing was scored.
         test_reads: Every reading of the test labels, a chain that shows tampering.
         design: The looks that were declared, as plain data; None where none were.
+        gate: What was tried through a gate (`headstart.study.gate`), as plain data; empty where
+            nothing was.
         answers: By strategy and budget, those with at least one scored trial; empty where the
             study is cross-validated.
         fold_answers: The same where the study is cross-validated.
@@ -136,6 +138,7 @@ class StudyRecords:
     test_labels: NDArray[np.int64] | None
     test_reads: list[Entry]
     design: dict[str, Any] | None
+    gate: dict[str, Any]
     answers: dict[tuple[str, Budget], Answers]
     fold_answers: dict[tuple[str, Budget], FoldAnswers]
     resampling: Resampling | None
@@ -180,6 +183,7 @@ class StudyRecords:
                 test_labels=labels,
                 test_reads=records.test_reads(),
                 design=json.loads(records.meta("design") or "null"),
+                gate=records.described("gate"),
                 answers=_answers(records, study, scored, labels),
                 fold_answers=fold_answers(records, study, scored) if folds else {},
                 resampling=resampling(records.fold_labels()) if folds else None,

@@ -12,6 +12,7 @@ from headstart.data.tasks import Task
 from headstart.errors import RecordsError
 from headstart.statistics.access import AccessPolicy
 from headstart.statistics.ledger import Entry, check_chain
+from headstart.study.gate import Gatekeeper, refuse_another, tries
 from headstart.study.records import Records, TrialKey
 from headstart.study.workplace import Workplace
 from headstart.training.evaluate import accuracy, log_loss
@@ -61,20 +62,27 @@ def score_trials(
         RecordsError: If the split was read as often as it may be, or the ledger was tampered with;
             the door stays shut then.
     """
-    task = workplace.task(workplace.study.study.seeds[0])
+    settings = workplace.study.study
+    task = workplace.task(settings.seeds[0])
     _keep_examples(records, task)
     rows = {(row["strategy"], row["seed"], row["labels"]): row for row in records.trials()}
     unscored = []
+    asked = {key for one in tries(records) for key in one.trials}
     for key in keys:
         row = rows[key.strategy, key.seed, key.labels_text]
-        if row["state"] == "complete" and row["test_accuracy"] is None:
+        waits = row["test_accuracy"] is None and key not in asked
+        if row["state"] == "complete" and waits:
             unscored.append(key)
     if not unscored:
         return
+    refuse_another(records, settings)
     reading = _Reading(workplace, records, reader, f"score {len(unscored)} trials")
     if workplace.study.split.folds is None:
         labels = reading.open(task)
         records.keep_test_labels(labels, reading.split)
+        if _is_gated(workplace, records):
+            Gatekeeper(records, settings, labels, reading.split).ask(unscored)
+            return
         truths = dict.fromkeys((key.seed for key in unscored), labels)
     else:
         tasks = {key.seed: workplace.task(key.seed) for key in unscored}
@@ -88,6 +96,13 @@ def score_trials(
         scores[key] = accuracy(predicted, truths[key.seed]), log_loss(predicted, truths[key.seed])
     records.score(scores)
     _keep_mistakes(workplace, records, task)
+
+
+def _is_gated(workplace: Workplace, records: Records) -> bool:
+    """Whether the reading that was just written down is one for the gate."""
+    settings = workplace.study.study
+    reads = counted_reads(of_split(records.test_reads(), workplace.study.split.number))
+    return settings.test_read_gate != "count" and reads > settings.test_read_budget
 
 
 class _Reading:
@@ -180,7 +195,9 @@ def _keep_mistakes(workplace: Workplace, records: Records, task: Task) -> None:
     They are kept with their place in the test split, or with their row in the image set where
     every fold is a test split of its own.
     """
-    scored = [key for key, state in records.states().items() if state == "complete"]
+    asked = {key for one in tries(records) for key in one.trials}  # of these nothing is told
+    states = records.states().items()
+    scored = [key for key, state in states if state == "complete" and key not in asked]
     folds, labels = records.fold_labels(), records.test_labels()
     wrong, truth = np.zeros(len(task.images)), np.zeros(len(task.images), dtype=np.int64)
     if not folds and labels is not None:

@@ -79,6 +79,10 @@ class StudySettings(Settings):
         test_read_budget: Readings of the test split that cost nothing; from the next one on,
             intervals are widened for all of them.
         test_read_limit: After so many readings the door stays shut until a fresh split is named.
+        test_read_gate: What becomes of readings beyond the budget: ``"count"`` tells all and widens
+            every interval by their number, right for tries that were listed beforehand;
+            ``"ladder"`` and ``"thresholdout"`` tell little, which holds for tries that were made
+            up from earlier answers, too.
         device: Where the trials are trained.
         threads: CPU threads a trial; part of what makes results repeatable to the bit.
     """
@@ -91,6 +95,7 @@ class StudySettings(Settings):
     alpha: Annotated[float, Field(gt=0, le=0.25)] = 0.05
     test_read_budget: Count = 1
     test_read_limit: Count = 20
+    test_read_gate: Literal["count", "ladder", "thresholdout"] = "count"
     device: DeviceName = "cpu"
     threads: Count = 1
 
@@ -226,6 +231,9 @@ class Study(Settings):
         rounds = self.split.rounds
         if rounds and self.study.seeds != tuple(range(rounds)):
             problems.append((("study", "seeds"), _FOLDS_ARE_SEEDS))
+        if rounds and self.study.test_read_gate != "count":
+            sentence = "a gate needs one test split for all trials: leave it out, or split.folds"
+            problems.append((("study", "test_read_gate"), sentence))
         if problems:
             raise ManyProblemsError(problems)
         return self

@@ -11,6 +11,7 @@ from headstart.report.figures import (
     best,
     confusion,
     differences,
+    gate,
     label_curve,
     learning,
     looks,
@@ -33,6 +34,7 @@ FIGURES: tuple[Callable[[ReportContent], Figure | None], ...] = (
     best.figure,
     learning.figure,
     confusion.figure,
+    gate.figure,
     reads.figure,
 )
 """In the order of the page."""
