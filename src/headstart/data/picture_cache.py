@@ -78,6 +78,11 @@ class PictureCache:
         """Where the content hashes of files are."""
         return self.folder / "hashes"
 
+    @property
+    def features(self) -> Path:
+        """Where kept features are."""
+        return self.folder / "features"
+
     def make_room(self, keep: Path) -> None:
         """Remove what was used longest ago until the limit holds, but never `keep`."""
         items = sorted(self._items())
@@ -94,8 +99,8 @@ class PictureCache:
                 discard(leftover)
 
     def _rooms(self) -> list[Path]:
-        """The folders that hold sheets or hashes."""
-        return [*inside(self.pictures), self.hashes]
+        """The folders that hold sheets, features or hashes."""
+        return [*inside(self.pictures), *inside(self.features), self.hashes]
 
     def _items(self) -> Iterator[tuple[float, int, Path]]:
         """When each thing kept was last used, its size in bytes, and where it is."""

@@ -8,6 +8,8 @@ import torch
 from scipy import special
 from torch import nn
 
+from headstart.errors import NetworkError
+
 Activation = Literal["relu", "selu", "elu", "gelu", "silu", "tanh", "sigmoid", "leaky_relu"]
 Initialisation = Literal[
     "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal"
@@ -23,6 +25,7 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "sigmoid": nn.Sigmoid,
     "leaky_relu": nn.LeakyReLU,
 }
+_NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
 # The standard deviation of a standard normal cut off at ±2, by which Keras corrects.
 _CUT_NORMAL_DEVIATION = 0.87962566103423978
 
@@ -55,6 +58,39 @@ def convolution(
     area = kernel * kernel
     _initialise(layer, init, inputs * area, outputs * area, rng)
     return layer
+
+
+def draw_again(body: nn.Module, rng: np.random.Generator) -> None:
+    """Draw every weight of a body anew, as Keras draws them by default.
+
+    Dense and convolution layers are drawn by Glorot's uniform rule, with biases of 0; layers that
+    normalise start as the identity, with fresh statistics; slopes of PReLU start at 0.
+
+    Raises:
+        NetworkError: If it has weights of another kind.
+    """
+    unknown = []
+    for name, module in body.named_modules():
+        own = list(module.named_parameters(recurse=False))
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            inputs, outputs = module.weight.shape[1], module.weight.shape[0]
+            area = module.weight[0, 0].numel()
+            bias = module.bias is not None
+            _initialise(module, "glorot_uniform", inputs * area, outputs * area, rng)
+            if not bias:
+                module.bias = None
+        elif isinstance(module, _NORMS):
+            module.reset_parameters()
+        elif type(module).__name__ in ("PReLU", "ChannelPReLU"):
+            for _, slopes in own:
+                nn.init.zeros_(slopes)
+        elif own:
+            unknown.append(f"{name or 'the body'} ({type(module).__name__})")
+    if unknown:
+        raise NetworkError(
+            f"headstart does not know how to draw the weights of {', '.join(unknown)} anew, so "
+            "this network cannot be trained from scratch here: leave scratch out"
+        )
 
 
 def _initialise(

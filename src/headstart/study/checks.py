@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from headstart.data.tasks import Task
 from headstart.errors import HeadstartError, StudyError
 from headstart.networks.groups import Network
 from headstart.networks.sources import check_source, start_from
+from headstart.strategies import Plan
 from headstart.study.workplace import Workplace
+from headstart.training.recipe_check import check_recipes
 
 
 class _Problems:
@@ -52,7 +55,7 @@ def _check_seed(workplace: Workplace, seed: int, problems: _Problems) -> None:
         with problems.gathered():
             task.budget_rows(labels, seed, stored=settings.label_order == "stored")
     source = workplace.study.source
-    if source is not None and source.file is None:
+    if source is not None and source.trained_here:
         workplace.source_task(seed)
 
 
@@ -60,20 +63,35 @@ def _check_networks(workplace: Workplace, seed: int, problems: _Problems) -> Non
     """The network, every strategy's plan for it, and the source it starts from."""
     study = workplace.study
     with problems.gathered():
-        network = workplace.network(workplace.task(seed), seed)
+        task = workplace.task(seed)
+        network = workplace.network(task, seed)
         for name in study.strategy:
             with problems.gathered():
-                workplace.plan(name, network)
+                plan = workplace.plan(name, network)
+                _check_recipes(workplace, plan, task, f"strategy.{name}")
         _check_source(workplace, network, seed)
+
+
+def _check_recipes(workplace: Workplace, plan: Plan, task: Task, where: str) -> None:
+    """Whether what a plan does to pictures, labels and gradients can be done here."""
+    channels = workplace.images.picture_shape[2]
+    try:
+        check_recipes(plan, task.class_names, channels, workplace.device)
+    except StudyError as error:
+        raise StudyError(*(f"{where}: {problem}" for problem in error.problems)) from error
 
 
 def _check_source(workplace: Workplace, network: Network, seed: int) -> None:
     source = workplace.study.source
     if source is None:
         return
-    if source.file is None:
-        workplace.network(workplace.source_task(seed), seed)
+    if source.trained_here:
+        task = workplace.source_task(seed)
+        plan = workplace.source_plan(workplace.network(task, seed))
+        _check_recipes(workplace, plan, task, "source.training")
         return
+    if source.file is None:
+        return  # a ready-made source was read to build the network
     description = check_source(source.file)
     start_from(network, source.file)
     data = workplace.study.data

@@ -12,6 +12,7 @@ from headstart.study.folder import resolved_toml, write_whole
 from headstart.study.fresh_split import enter_split
 from headstart.study.identity import differences, trial_configuration
 from headstart.study.lead import Lead
+from headstart.study.pictures import ImageLoader
 from headstart.study.progress import Listener, Progress, silent
 from headstart.study.provenance import class_counts, data_hash, provenance, splits_csv
 from headstart.study.records import Records, TrialKey
@@ -19,7 +20,7 @@ from headstart.study.results import StudyRecords
 from headstart.study.runner import InlineRunner, ProcessRunner, Runner
 from headstart.study.scoring import score_trials
 from headstart.study.spec import Study
-from headstart.study.workplace import ImageLoader, Workplace
+from headstart.study.workplace import Workplace
 
 _INLINE_TRIALS = 4  # up to so many trials, starting worker processes costs more than it saves
 
@@ -82,19 +83,22 @@ def _opened(study: Study, images: ImageSet | None, folder: Path, listener: Liste
     return workplace
 
 
-def _loader(study: Study, images: ImageSet | None) -> ImageLoader:
-    """What gives a worker process its pictures: a name to look up, or the arrays themselves."""
-    if (study.data.name is None) == (images is None):
+def _loader(study: Study, images: ImageSet | None) -> ImageLoader | None:
+    """What gives a worker process its pictures: a name to look up, or the arrays themselves.
+
+    Nothing, where the pictures are files that the study names.
+    """
+    named = study.data.name is not None or study.data.path is not None
+    if named == (images is not None):
         raise StudyError(
-            "data.name: name a set of the catalogue, or give images= from Python, not both"
+            "data.name or data.path names pictures, and so does images=: give one of them, not both"
             if images is not None
-            else "data.name is missing: name a set of the catalogue (headstart data list), or give "
-            "images= from Python"
+            else "data.name is missing: name a set of the catalogue (headstart data list), a "
+            "folder with data.path, or give images= from Python"
         )
     if images is not None:
         return partial(_given, images)
-    assert study.data.name is not None
-    return partial(catalog.load, study.data.name)
+    return None if study.data.name is None else partial(catalog.load, study.data.name)
 
 
 def _given(images: ImageSet) -> ImageSet:

@@ -78,21 +78,18 @@ def layout(workplace: Workplace) -> Layout:
     phases = []
     for name in workplace.study.strategy:
         for phase in workplace.plan(name, network).phases:
-            trained = [group for group in network.group_names if phase.trains(group)]
             phases.append(
                 StrategyRow(
                     strategy=name,
                     phase=phase.name,
                     duration=f"{phase.steps} steps" if phase.steps else f"{phase.epochs} epochs",
                     rates={group: phase.rates[group] for group in network.group_names},
-                    trainable=sum(
-                        count_parameters(network.group_parameters(g).values()) for g in trained
-                    ),
+                    trainable=count_parameters(phase.learning(network).values()),
                 )
             )
     source = workplace.study.source
     units = None
-    if source is not None and source.file is None:
+    if source is not None and source.trained_here:
         units = len(workplace.source_task(seed).class_names)
     return Layout(
         layers=_layers(network, workplace.images.picture_shape),

@@ -72,7 +72,7 @@ class Lead:
 
     def _job(self, key: TrialKey) -> Job:
         study = self._workplace.study
-        trained_here = study.source is not None and study.source.file is None
+        trained_here = study.source is not None and study.source.trained_here
         return Job(key.seed, key, trained_here and study.strategy[key.strategy].needs_source)
 
     def _sources_at_hand(self) -> set[int]:

@@ -80,7 +80,7 @@ def pictures_trained_on(workplace: Workplace) -> dict[Kind, float]:
                 phase.batch_size * phase.steps if phase.steps else there * (phase.epochs or 0)
                 for phase in phases
             )
-    if study.source is not None and study.source.file is None:
+    if study.source is not None and study.source.trained_here:
         epochs, steps = study.source.training.duration
         there = len(workplace.source_task(seed).train_rows)
         batch = study.source.training.batch_size

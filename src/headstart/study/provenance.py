@@ -56,7 +56,7 @@ def class_counts(workplace: Workplace) -> list[tuple[str, str, str, int]]:
     seed = workplace.study.study.seeds[0]
     tasks = {"target": workplace.task(seed)}
     source = workplace.study.source
-    if source is not None and source.file is None:
+    if source is not None and source.trained_here:
         tasks["source"] = workplace.source_task(seed)
     rows = []
     for name, task in tasks.items():

@@ -1,7 +1,7 @@
 """What a study asks, read from one TOML file: frozen, typed, validated."""
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -14,10 +14,17 @@ from headstart.errors import StudyError, nearest
 from headstart.networks.builders import NetworkSettings
 from headstart.networks.heads import HeadSettings
 from headstart.settings import ManyProblemsError, Settings, describe_problems, list_problems
-from headstart.strategies import STRATEGIES, Strategy, Training
+from headstart.strategies import (
+    Strategy,
+    Training,
+    find_strategy,
+    register,
+    strategy_names,
+)
 from headstart.training.devices import DeviceName
 
 Count = Annotated[int, Field(ge=1)]
+Level = Annotated[int, Field(ge=0, le=255)]
 
 
 class DataSettings(Settings):
@@ -25,12 +32,46 @@ class DataSettings(Settings):
 
     Attributes:
         name: A set of the catalogue; left out when the pictures are given from Python.
+        path: A folder, an archive, a manifest (CSV or Parquet) or a ``.npz`` file instead.
+        topics: Which of nested folders is the class: the ``"first"`` one, or the whole ``"path"``.
+        image_size: Height and width of the pictures in pixels, one number for squares; what the
+            source's weights were made for when left out, or the size of the set as it is.
+        channels: 3 for RGB, 1 for grayscale; for files. A set of the catalogue, or one from Python,
+            keeps its own.
+        background: RGB in 0–255 that transparent pictures are laid over.
         scaling: ``"raw"`` (0–255), ``"unit"``, ``"standardised"`` (a channel) or
             ``"standardised_pixels"`` (a pixel position); statistics come from training pictures.
+            ``"source"``: as the source's weights expect it, the default with such a source.
     """
 
     name: str | None = None
-    scaling: ScalingKind = "unit"
+    path: Path | None = None
+    topics: Literal["first", "path"] = "first"
+    image_size: Count | tuple[Count, Count] | None = None
+    channels: Literal[1, 3] = 3
+    background: tuple[Level, Level, Level] = (255, 255, 255)
+    scaling: ScalingKind | Literal["source"] = "unit"
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width that were asked for."""
+        side = self.image_size
+        return (side, side) if isinstance(side, int) else side
+
+    @model_validator(mode="after")
+    def _is_one_set(self) -> Self:
+        problems: list[tuple[tuple[str, ...], str]] = []
+        if self.name is not None and self.path is not None:
+            problems.append((("path",), "name and path both say which pictures: leave one out"))
+        if self.path is None:
+            problems += [
+                ((key,), "it has no effect without path: leave it out")
+                for key in ("topics", "channels", "background")
+                if getattr(self, key) != type(self).model_fields[key].default
+            ]
+        if problems:
+            raise ManyProblemsError(problems)
+        return self
 
 
 class SourceSettings(Settings):
@@ -38,7 +79,16 @@ class SourceSettings(Settings):
 
     Attributes:
         file: Weights written by headstart before (safetensors with its description beside), shared
-            by all seeds; left out when the source is trained here, once a seed.
+            by all seeds. Without file, pretrained and keras the source is trained here, once a
+            seed.
+        pretrained: A network of timm's by name, with or without a tag, or ``"hf-hub:owner/name"``
+            (``headstart models`` lists them); it takes the place of ``[network]``.
+        weights: The file or folder with the weights of `pretrained`; when left out they are looked
+            for in the Hugging Face cache, an installed package, the hub.
+        features: What the body of `pretrained` puts out: ``"pooled"`` features, or the
+            ``"flattened"`` feature map.
+        keras: A network that Keras saved, ``.keras`` or ``.h5``; it takes the place of
+            ``[network]``.
         classes: What the source learns to tell apart; by default all classes that the task does
             not use.
         positive: Ask "is it this class or not?" instead.
@@ -47,22 +97,47 @@ class SourceSettings(Settings):
     """
 
     file: Path | None = None
+    pretrained: str | None = None
+    weights: Path | None = None
+    features: Literal["pooled", "flattened"] = "pooled"
+    keras: Path | None = None
     classes: tuple[str, ...] | Literal["others", "all"] = "others"
     positive: str | None = None
     allow_overlap: bool = False
     training: Training = Training()
 
+    @property
+    def trained_here(self) -> bool:
+        """Whether the study trains the source itself, once a seed."""
+        return self.file is None and not self.ready_made
+
+    @property
+    def ready_made(self) -> bool:
+        """Whether the source brings its own network."""
+        return self.pretrained is not None or self.keras is not None
+
     @model_validator(mode="after")
     def _is_one_thing(self) -> Self:
+        problems: list[tuple[tuple[str, ...], str]] = []
+        kinds = [key for key in ("file", "pretrained", "keras") if getattr(self, key) is not None]
+        takes = {"pretrained": {"weights", "features"}}.get(kinds[0] if kinds else "", set())
+        if not kinds:
+            takes = {"classes", "positive", "allow_overlap", "training"}
         idle = [
             name
             for name, field in type(self).model_fields.items()
-            if name != "file" and getattr(self, name) != field.default
+            if name not in kinds and name not in takes and getattr(self, name) != field.default
         ]
-        if self.file is not None and idle:
-            raise ValueError(
-                f"{', '.join(sorted(idle))} has no effect with a source from a file: leave it out"
+        if len(kinds) > 1:
+            problems.append((("source",), f"{', '.join(kinds)} contradict each other: give one"))
+        elif idle:
+            what = {"file": "from a file"}.get(kinds[0], "that is ready-made") if kinds else ""
+            sentence = f"{', '.join(sorted(idle))} has no effect with a source " + (
+                what or "that is trained here"
             )
+            problems.append((("source",), f"{sentence}: leave it out"))
+        if problems:
+            raise ValueError("; ".join(sentence for _, sentence in problems))
         return self
 
 
@@ -148,7 +223,7 @@ class Study(Settings):
     split: SplitSettings = SplitSettings()
     task: TaskSettings = TaskSettings()
     source: SourceSettings | None = None
-    network: NetworkSettings
+    network: NetworkSettings | None = None
     head: HeadSettings = HeadSettings()
     training: Training = Training()
     strategy: Annotated[dict[str, SerializeAsAny[Strategy]], Field(min_length=1)]
@@ -162,12 +237,14 @@ class Study(Settings):
             return values
         filled = dict(values)
         _give_folds_their_seeds(filled)
+        _fill_in_scaling(filled)
         defaults = values.get("training", {})
         if not _is_valid_training(defaults):
             defaults = {}  # its problems are told once, at the table itself
         if isinstance(defaults, Mapping):
             source = values.get("source")
-            if isinstance(source, Mapping) and "file" not in source:
+            given = {"file", "pretrained", "keras"}
+            if isinstance(source, Mapping) and given.isdisjoint(source):
                 own = source.get("training", {})
                 if isinstance(own, Mapping):
                     filled["source"] = {**source, "training": _with_defaults(own, defaults)}
@@ -189,15 +266,21 @@ class Study(Settings):
         built: dict[str, Any] = {}
         problems: list[tuple[tuple[str, ...], str]] = []
         for name, table in tables.items():
+            if isinstance(table, Strategy):
+                register(type(table))  # so that what is written of it can be read again
             if isinstance(table, Strategy) or not isinstance(table, Mapping):
                 built[name] = table
                 continue
-            kind = STRATEGIES.get(str(table.get("kind")))
+            try:
+                kind = find_strategy(str(table.get("kind")))
+            except StudyError as error:
+                problems += [((str(name),), problem) for problem in error.problems]
+                continue
             if kind is None:
+                hint = nearest(str(table.get("kind")), strategy_names())
                 sentence = (
-                    f"there is no strategy {table.get('kind')!r}; "
-                    f"{nearest(str(table.get('kind')), STRATEGIES)} (to give a strategy another "
-                    "name, state its kind = …)"
+                    f"there is no strategy {table.get('kind')!r}; {hint} (to give a strategy "
+                    "another name, state its kind = …)"
                 )
                 problems.append(((str(name),), sentence))
                 continue
@@ -214,7 +297,7 @@ class Study(Settings):
 
     @model_validator(mode="after")
     def _can_be_answered(self) -> Self:
-        problems: list[tuple[tuple[str, ...], str]] = []
+        problems: list[tuple[tuple[str, ...], str]] = [*self._network_problems()]
         needing = [name for name, strategy in self.strategy.items() if strategy.needs_source]
         if self.source is None and needing:
             sentence = (
@@ -237,6 +320,28 @@ class Study(Settings):
         if problems:
             raise ManyProblemsError(problems)
         return self
+
+    def _network_problems(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Where the network comes from, and what its pictures need."""
+        ready_made = self.source is not None and self.source.ready_made
+        if self.network is None and not ready_made:
+            yield (
+                ("network",),
+                "it is missing: describe the body in a [network] table, or name a ready-made one "
+                'with pretrained = "…" or keras = "…" in [source]',
+            )
+        if self.network is not None and ready_made:
+            yield ("network",), "the source brings its own network: leave [network] out"
+        if self.data.scaling == "source" and not ready_made:
+            yield (
+                ("data", "scaling"),
+                '"source" needs a source with pretrained or keras: name a kind of scaling',
+            )
+        if self.data.path is not None and self.data.image_size is None and not ready_made:
+            yield (
+                ("data", "image_size"),
+                "it is missing: say to what size the pictures are brought, in pixels",
+            )
 
     def source_task(self, class_names: Sequence[str]) -> TaskSettings:
         """The source's task: its classes spelled out.
@@ -297,6 +402,15 @@ def needs_one_test_split(study: Study, what: str) -> None:
             f"{what} needs one test split that is the same for all trials, and split.folds has "
             "one for each fold: leave split.folds out, in another --output"
         )
+
+
+def _fill_in_scaling(values: dict[str, Any]) -> None:
+    """With ready-made weights, pictures are scaled as those expect it, unless the study says."""
+    source, data = values.get("source"), values.get("data", {})
+    if not isinstance(source, Mapping) or not isinstance(data, Mapping):
+        return
+    if {"pretrained", "keras"} & set(source) and "scaling" not in data:
+        values["data"] = {**data, "scaling": "source"}
 
 
 def _is_valid_training(values: Any) -> bool:
@@ -384,8 +498,19 @@ def load_study(path: Path | str) -> Study:
         raise StudyError(f"there is no study file {path}: {nearest(path.name, beside)}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise StudyError(f"{path} cannot be read: {error}") from error
-    study = parse_study(text, path.name)
-    if study.source is not None and study.source.file is not None:
-        file = (path.parent / study.source.file).resolve()
-        study = study.model_copy(update={"source": study.source.model_copy(update={"file": file})})
-    return study
+    return _with_paths_from(path.parent, parse_study(text, path.name))
+
+
+def _with_paths_from(folder: Path, study: Study) -> Study:
+    """A study whose relative paths are meant from a folder."""
+    changes = {}
+    for table, keys in (("data", ("path",)), ("source", ("file", "weights", "keras"))):
+        settings = getattr(study, table)
+        paths = {
+            key: (folder / path.expanduser()).resolve()
+            for key in keys
+            if (path := getattr(settings, key, None)) is not None
+        }
+        if paths:
+            changes[table] = settings.model_copy(update=paths)
+    return study.model_copy(update=changes)

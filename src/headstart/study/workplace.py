@@ -4,23 +4,31 @@ Every worker process opens one. What it gives back holds no test score: a workpl
 labels at all.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from headstart.data.image_set import ImageSet
+from headstart.data.reading import Progress as PictureProgress
 from headstart.data.scaling import Scaling, fit_scaling
 from headstart.data.splits import Split, make_split
 from headstart.data.tasks import Examples, Task, make_task
+from headstart.engine.keeper import NO_DOOR, Doorway, Keeper
 from headstart.errors import NetworkError, RecordsError, StudyError
 from headstart.networks.builders import build_network
-from headstart.networks.groups import Network, count_parameters, weights_hash
+from headstart.networks.groups import Network, count_parameters, take_groups, weights_hash
 from headstart.networks.sources import SourceDescription, read_scaling, save_source, start_from
 from headstart.strategies import Plan
 from headstart.strategies.scratch import Scratch
+from headstart.study.pictures import (
+    ImageLoader,
+    StudyPictures,
+    scaling_of,
+)
 from headstart.study.records import SourceOutcome, TrialKey, TrialOutcome
 from headstart.study.spec import Study
 from headstart.training.batches import Batches
@@ -28,15 +36,13 @@ from headstart.training.devices import choose_device, describe_device, determini
 from headstart.training.evaluate import predict_probabilities
 from headstart.training.fit import fit
 
-ImageLoader = Callable[[], ImageSet]
-
 
 def source_file(seed: int) -> str:
     """Where, below the study's folder, the source of a seed lies."""
     return f"sources/seed-{seed}.safetensors"
 
 
-_SENT = ("study", "load", "directory", "_splits", "_scalings")
+_SENT = ("study", "load", "directory", "naive", "_rows", "_splits", "_scalings")
 
 
 @dataclass(frozen=True)
@@ -45,13 +51,19 @@ class Workplace:
 
     Attributes:
         study: What is asked.
-        load: Gives the pictures; called once.
+        load: Gives the pictures as they are stored, called once; None where they are files that
+            the study names.
         directory: The study's folder, for sources.
+        naive: Whether every trial does all of its work by itself.
+        progress: Told how far the reading of files is.
     """
 
     study: Study
-    load: ImageLoader
+    load: ImageLoader | None
     directory: Path
+    naive: bool = False
+    progress: PictureProgress | None = None
+    _rows: dict[tuple[int, ...], NDArray[np.int64]] = field(default_factory=dict)
     _splits: dict[int, Split] = field(default_factory=dict)
     _scalings: dict[int, Scaling] = field(default_factory=dict)
 
@@ -60,9 +72,26 @@ class Workplace:
         return {name: value for name, value in vars(self).items() if name in _SENT}
 
     @cached_property
+    def pictures(self) -> StudyPictures:
+        """Where the pictures come from, and the network that they are for."""
+        silent = self.progress or (lambda _doing, _done, _total: None)
+        return StudyPictures(self.study, self.load, silent)
+
+    @property
     def images(self) -> ImageSet:
-        """The pictures."""
-        return self.load()
+        """The pictures, of the size that the network takes."""
+        return self.pictures.images
+
+    @cached_property
+    def making(self) -> Network:
+        """A network of the making that all trials have, to look at only."""
+        seed = self.study.study.seeds[0]
+        return self.network(self.task(seed), seed)
+
+    @cached_property
+    def keeper(self) -> Keeper:
+        """Has the features that trials share."""
+        return Keeper(self.images)
 
     @cached_property
     def device(self) -> torch.device:
@@ -91,6 +120,9 @@ class Workplace:
         """The scaling of a seed; that of the source where it comes from a file."""
         if self.study.source is not None and self.study.source.file is not None:
             return read_scaling(self.study.source.file)
+        if self.study.data.scaling == "source":
+            assert self.pictures.ready_made is not None
+            return scaling_of(self.pictures.ready_made.preprocessing)
         if seed not in self._scalings:
             rows = self.split(seed).train
             self._scalings[seed] = fit_scaling(self.study.data.scaling, self.images.pictures, rows)
@@ -104,17 +136,66 @@ class Workplace:
         """
         try:
             plan = self.study.strategy[strategy].plan(network.group_names)
-            plan.check(network.group_names)
+            plan.check_network(network)
         except StudyError as error:
             raise StudyError(*(f"strategy.{strategy}: {p}" for p in error.problems)) from error
         return plan
 
-    def network(self, task: Task, seed: int) -> Network:
-        """A fresh network for a task."""
-        shape = self.images.picture_shape
-        return build_network(
-            self.study.network, self.study.head, shape, len(task.class_names), seed
-        )
+    def source_plan(self, network: Network) -> Plan:
+        """How a source is trained here."""
+        assert self.study.source is not None
+        training = self.study.source.training.model_dump(exclude_unset=True)
+        return Scratch.model_validate({"kind": "scratch", **training}).plan(network.group_names)
+
+    def network(self, task: Task, seed: int, *, fresh: bool = False) -> Network:
+        """A network for a task, of the making that all trials have.
+
+        Args:
+            task: Says how many classes the head tells apart.
+            seed: Draws what is drawn.
+            fresh: Whether all weights are drawn anew; if not, the body of a ready-made source
+                comes with its own.
+        """
+        head, classes, ready_made = self.study.head, len(task.class_names), self.pictures.ready_made
+        if ready_made is not None:
+            make = ready_made.fresh if fresh else ready_made.pretrained
+            return make(head, classes, seed)
+        assert self.study.network is not None
+        return build_network(self.study.network, head, self.images.picture_shape, classes, seed)
+
+    def start(self, task: Task, seed: int, plan: Plan) -> Network:
+        """The network that a trial with this plan starts from."""
+        network = self.network(task, seed, fresh=plan.start == "random")
+        if plan.start == "source" and self.pictures.ready_made is None:
+            start_from(network, self._source_weights(seed))
+        if plan.fresh:
+            take_groups(network, self.network(task, seed, fresh=True), plan.fresh)
+        return network
+
+    def doorway(self, seed: int) -> Doorway:
+        """Where the trials of a seed enter their networks.
+
+        A source that is the same for all seeds makes the same features for all of them: those of
+        the pictures of all seeds are then made at once.
+        """
+        seeds = self.study.study.seeds if self._features_are_shared else (seed,)
+        if seeds not in self._rows:
+            self._rows[seeds] = np.unique(np.concatenate([self._needed(each) for each in seeds]))
+        return self.keeper.enter(self._rows[seeds])
+
+    @property
+    def _features_are_shared(self) -> bool:
+        source, scaling = self.study.source, self.study.data.scaling
+        if source is None or source.trained_here:
+            return False
+        return source.file is not None or scaling in ("source", "unit", "raw")
+
+    def _needed(self, seed: int) -> NDArray[np.int64]:
+        """The rows of the pictures that the trials of a seed look at."""
+        task, settings = self.task(seed), self.study.study
+        stored = settings.label_order == "stored"
+        budgets = [task.budget_rows(each, seed, stored=stored) for each in settings.labels]
+        return np.concatenate([*budgets, task.valid_rows, task.test.rows])
 
     def train_source(self, seed: int) -> SourceOutcome:
         """Train the source of a seed and save it below the study's folder."""
@@ -123,11 +204,9 @@ class Workplace:
         task = self.source_task(seed)
         with deterministic(self.study.study.threads, self.device):
             network = self._placed(self.network(task, seed))
-            plan = Scratch.model_validate(
-                {"kind": "scratch", **source.training.model_dump(exclude_unset=True)}
-            ).plan(network.group_names)
+            plan = self.source_plan(network)
             train, valid = (self._batches(part, seed, network) for part in (task.train, task.valid))
-            result = fit(network, plan, train, valid, seed)
+            result = fit(network, plan, train, valid, seed, class_names=task.class_names)
         network.pretrained = True
         description = SourceDescription(
             network=self.study.network,
@@ -171,26 +250,22 @@ class Workplace:
         stored = self.study.study.label_order == "stored"
         examples = task.examples(task.budget_rows(key.labels, seed, stored=stored))
         with deterministic(self.study.study.threads, self.device):
-            network = self.network(task, seed)
-            plan = self.plan(key.strategy, network)
-            if plan.start == "source":
-                start_from(network, self._source_weights(seed))
-            network = self._placed(network)
+            plan = self.plan(key.strategy, self.making)
+            network = self._placed(self.start(task, seed, plan))
             train, valid = (self._batches(part, seed, network) for part in (examples, task.valid))
-            result = fit(network, plan, train, valid, seed)
-            test = Batches(
-                task.test.whole, None, self.scaling(seed), self.device,
-                channels_last=_has_convolutions(network), rows=task.test.rows,
+            test = valid.of_rows(task.test.rows)
+            doorway = NO_DOOR if self.naive else self.doorway(seed)
+            result = fit(
+                network, plan, train, valid, seed,
+                enter=doorway.enter, class_names=task.class_names,
             )  # fmt: skip
-            val_probabilities = predict_probabilities(network, valid)
-            test_probabilities = predict_probabilities(network, test)
-        trained = plan.trained_groups()
+            model, (valid_inputs, test_inputs) = doorway.behind(network, plan, valid, test)
+            val_probabilities = predict_probabilities(network, valid_inputs, model)
+            test_probabilities = predict_probabilities(network, test_inputs, model)
         return TrialOutcome(
             val_accuracy=result.val_accuracy,
             val_loss=result.val_loss,
-            trainable_parameters=sum(
-                count_parameters(network.group_parameters(group).values()) for group in trained
-            ),
+            trainable_parameters=count_parameters(plan.learning(network).values()),
             total_parameters=count_parameters(network.parameters()),
             fit_seconds=result.seconds,
             steps=result.steps,

@@ -1,0 +1,91 @@
+"""Extraction: pictures through the part of a network that only computes.
+
+Pictures go through in blocks of one size, the last one filled up, so that what comes out for a
+picture does not depend on how many others there are.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from headstart.training.batches import Batches
+
+Features = NDArray[np.float32]
+Compute = Callable[[Tensor], Tensor]
+
+_BLOCK_BYTES = 2**22  # of pictures as float32: larger blocks fall out of the processor's caches
+_LARGEST_BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Extracting:
+    """How far an extraction is.
+
+    Attributes:
+        done: Pictures that went through.
+        total: Pictures in all.
+        seconds: Since it began.
+    """
+
+    done: int
+    total: int
+    seconds: float
+
+    def __str__(self) -> str:
+        rate = self.done / self.seconds if self.seconds else 0.0
+        return (
+            f"looking at pictures once for all trials: {self.done:,} of {self.total:,} "
+            f"({rate:,.0f} a second)"
+        )
+
+
+def block_size(picture_shape: tuple[int, ...]) -> int:
+    """How many pictures of a shape go through at once."""
+    return max(1, min(_LARGEST_BLOCK, _BLOCK_BYTES // (4 * math.prod(picture_shape))))
+
+
+def extract(
+    compute: Compute, batches: Batches, tell: Callable[[Extracting], None] | None = None
+) -> Iterator[Features]:
+    """The features of pictures, in order, block by block.
+
+    Args:
+        compute: Pictures (block, channels, height, width), float32 → features.
+        batches: The pictures.
+        tell: Told how far it is, after each block.
+    """
+    size, total = block_size(batches.values.shape[1:]), len(batches)
+    started = time.perf_counter()
+    for start in range(0, total, size):
+        stop = min(start + size, total)
+        pictures = batches.inputs(slice(start, stop))
+        if stop - start < size:
+            missing = size - (stop - start)
+            pictures = torch.cat([pictures, pictures[-1:].expand(missing, *pictures.shape[1:])])
+        with torch.inference_mode():
+            features = compute(pictures)[: stop - start].cpu().contiguous().numpy()
+        yield features
+        if tell is not None:
+            tell(Extracting(stop, total, time.perf_counter() - started))
+
+
+def in_evaluation(prefix: nn.Module) -> Compute:
+    """What a prefix computes in evaluation mode, its modules' modes as they were afterwards."""
+
+    def compute(pictures: Tensor) -> Tensor:
+        modes = {module: module.training for module in prefix.modules()}
+        prefix.eval()
+        try:
+            features: Tensor = prefix(pictures)
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+        return features
+
+    return compute

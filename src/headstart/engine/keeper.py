@@ -1,0 +1,171 @@
+"""The keeper: lets trials enter a network behind what they leave as it is.
+
+A phase that freezes a first part, and a prediction of a network whose first part was never trained,
+need that part's features only. They are taken from the feature store; whoever needs them first
+computes them, for all trials that will.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from headstart.data.image_set import ImageSet
+from headstart.data.picture_cache import PictureCache
+from headstart.data.scaling import Scaling
+from headstart.engine.cuts import Cut, Cuts, Halves, find_cuts
+from headstart.engine.extract import Extracting, extract, in_evaluation
+from headstart.engine.feature_store import Kept, Wanted, keep_features
+from headstart.networks.groups import Network, weights_hash
+from headstart.strategies.plan import Phase, Plan
+from headstart.training.batches import Batches, Inputs, StoredInputs
+from headstart.training.entry import Entry, at_the_pictures
+
+Model = Callable[[Tensor], Tensor]
+RowsWanted = Callable[[], NDArray[np.int64]]
+
+
+@dataclass
+class Keeper:
+    """Finds and keeps what trials share of one image set and one making of network.
+
+    Attributes:
+        images: The pictures.
+        cache: Where features are kept.
+        tell: Told how far an extraction is.
+        warnings: What a user should know, in sentences.
+    """
+
+    images: ImageSet
+    cache: PictureCache = field(default_factory=PictureCache.usual)
+    tell: Callable[[Extracting], None] | None = None
+    warnings: dict[str, None] = field(default_factory=dict)
+    _cuts: Cuts | None = None
+    _held: dict[tuple[str, bytes], Kept] = field(default_factory=dict)
+
+    def enter(self, rows: NDArray[np.int64]) -> "Doorway":
+        """A doorway for trials that will need features of these rows of the image set.
+
+        Args:
+            rows: Row numbers, rising. More than a trial needs, where others will need them too.
+        """
+        return Doorway(self, rows)
+
+    def cuts(self, network: Network) -> Cuts:
+        """The cuts of a network; found once, as all networks here are of one making."""
+        if self._cuts is None:
+            self._cuts = find_cuts(network, self.images.picture_shape)
+            if not self._cuts.traced:
+                self.warnings[
+                    f"the network could not be followed step by step ({self._cuts.reason}): "
+                    "features are kept between body and head only"
+                ] = None
+        return self._cuts
+
+    def features(
+        self, halves: Halves, cut: Cut, pictures: Batches, rows: NDArray[np.int64]
+    ) -> Kept:
+        """The features of some rows of the image set at a cut, in their order."""
+        made_by = "\n".join(
+            [
+                weights_hash(halves.prefix.state_dict()),
+                halves.code,
+                _described(pictures.scaling),
+                f"torch {torch.__version__} {pictures.device.type} float32",
+            ]
+        )
+        wanted = Wanted(made_by, self.images.hashes[rows], cut.shape)
+        held = self._held.get((made_by, rows.tobytes()))
+        if held is None:
+            held = keep_features(
+                wanted,
+                lambda numbers: extract(
+                    in_evaluation(halves.prefix), pictures.of_rows(rows[numbers]), self.tell
+                ),
+                self.cache,
+            )
+            self._held = {(made_by, rows.tobytes()): held}  # the last one only
+            if held.warning:
+                self.warnings[held.warning] = None
+        return held
+
+
+@dataclass(frozen=True)
+class Doorway:
+    """Where the trials of some rows enter.
+
+    Attributes:
+        keeper: Has the features.
+        rows: The rows of the image set that features are kept of, rising.
+    """
+
+    keeper: Keeper
+    rows: NDArray[np.int64]
+
+    def enter(self, network: Network, phase: Phase, train: Inputs, valid: Inputs) -> Entry:
+        """Where a phase enters (`headstart.training.entry.Enter`)."""
+        differs = phase.augments or phase.views > 0
+        cut = None if differs else self.keeper.cuts(network).before(network, phase)
+        parts = [part for part in (train, valid) if self._has(part)]
+        if cut is None or len(parts) < 2:
+            return Entry(network, train, valid)
+        model, inputs = self._behind(network, cut, parts)
+        return Entry(model, *inputs)
+
+    def behind(
+        self, network: Network, plan: Plan, *parts: Inputs
+    ) -> tuple[Model, tuple[Inputs, ...]]:
+        """Where predictions of a network that followed a plan enter, and with what."""
+        cut = None
+        if plan.start == "source":
+            cut = self.keeper.cuts(network).unchanged(network, plan.trained_groups())
+        if cut is None or not all(self._has(part) for part in parts):
+            return network, parts
+        return self._behind(network, cut, parts)
+
+    def _has(self, part: Inputs) -> bool:
+        return (
+            isinstance(part, Batches)
+            and part.values is self.keeper.images.pictures
+            and bool(np.isin(part.rows, self.rows).all())
+        )
+
+    def _behind(
+        self, network: Network, cut: Cut, parts: "tuple[Inputs, ...] | list[Inputs]"
+    ) -> tuple[Model, tuple[Inputs, ...]]:
+        halves = self.keeper.cuts(network).split(network, cut)
+        pictures = parts[0]
+        assert isinstance(pictures, Batches)
+        kept = self.keeper.features(halves, cut, pictures, self.rows)
+        inputs = []
+        for part in parts:
+            assert isinstance(part, Batches)
+            places = np.searchsorted(self.rows, part.rows)
+            inputs.append(StoredInputs(kept.values, places, part.labels, part.device))
+        return halves.suffix, tuple(inputs)
+
+
+class _NoDoor:
+    """No doorway: every trial does all of its work by itself."""
+
+    def enter(self, network: Network, phase: Phase, train: Inputs, valid: Inputs) -> Entry:
+        """At the pictures."""
+        return at_the_pictures(network, phase, train, valid)
+
+    def behind(
+        self, network: Network, plan: Plan, *parts: Inputs
+    ) -> tuple[Model, tuple[Inputs, ...]]:
+        """At the pictures."""
+        del plan
+        return network, parts
+
+
+NO_DOOR = _NoDoor()
+
+
+def _described(scaling: Scaling) -> str:
+    """A scaling's numbers as text, to the last bit."""
+    return f"{scaling.shift.tobytes().hex()} {scaling.divisor.tobytes().hex()}"
