@@ -64,7 +64,7 @@ class Examples:
 
     @property
     def pictures(self) -> NDArray[np.uint8]:
-        """Their pictures, shape (N, height, width, channels); a copy where they are some of many."""
+        """Their pictures, shape (N, height, width, channels), copied if they are some of many."""
         return self.whole if self.rows is None else self.whole[self.rows]
 
     def __len__(self) -> int:
