@@ -84,6 +84,19 @@ class Results:
         write_whole(self.directory / "summary.json", text + "\n")
         return self.report()
 
+    def event_files(self) -> Path:
+        """Write TensorBoard's event files, anew, for all finished trials.
+
+        Returns:
+            The folder for ``tensorboard --logdir``, in the study's folder.
+
+        Raises:
+            StudyError: If TensorBoard is not installed.
+        """
+        from headstart.report.event_files import write_event_files
+
+        return write_event_files(self.records)
+
     def sentences(self) -> list[str]:
         """One sentence for each comparison with the baseline, the label budget in front."""
         several = len(self.records.study.study.labels) > 1
