@@ -84,15 +84,18 @@ def compare(
     max_seeds: Annotated[
         int | None, typer.Option(help="The most seeds for --until-decided.  [default: 40]")
     ] = None,
+    open_ended: Annotated[
+        bool,
+        typer.Option(
+            "--open-ended", help="--until-decided with no last seed (e-values; needs more of them)."
+        ),
+    ] = False,
     margin: Annotated[
         float | None, typer.Option(help="Differences up to so many points do not matter.")
     ] = None,
     alpha: Annotated[
         float | None, typer.Option(help="The chance of a false claim that is put up with.")
     ] = None,
-    tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Also write TensorBoard's event files.")
-    ] = False,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also write TensorBoard's event files.")
     ] = False,
@@ -107,7 +110,7 @@ def compare(
     """
     from headstart import console
 
-    _refuse_idle(until_decided, seeds, max_seeds)
+    _refuse_idle(until_decided, seeds, max_seeds, open_ended)
     if fresh and retry_failed:
         raise StudyError("--retry-failed has no effect with --fresh: leave one of them out")
     if tensorboard:
@@ -124,7 +127,8 @@ def compare(
         fresh=fresh,
         retry_failed=retry_failed,
         jobs=jobs,
-        max_seeds=(max_seeds or 40) if until_decided else None,
+        max_seeds=(max_seeds or 40) if until_decided and not open_ended else None,
+        open_ended=open_ended,
     )
     written = results.event_files() if tensorboard else None
     if as_json:
@@ -408,8 +412,14 @@ def _loading() -> Iterator[None]:
         yield
 
 
-def _refuse_idle(until_decided: bool, seeds: int | None, max_seeds: int | None) -> None:
+def _refuse_idle(
+    until_decided: bool, seeds: int | None, max_seeds: int | None, open_ended: bool
+) -> None:
     """Refuse options that would have no effect."""
+    if open_ended and not until_decided:
+        raise StudyError("--open-ended has no effect without --until-decided: add it")
+    if open_ended and max_seeds is not None:
+        raise StudyError("--max-seeds declares an end, --open-ended none: leave one of them out")
     if until_decided and seeds is not None:
         raise StudyError("--seeds has no effect with --until-decided: give --max-seeds")
     if not until_decided and max_seeds is not None:
