@@ -164,6 +164,8 @@ def test_what_only_the_pictures_can_tell_is_told_at_once_too(
         (["--seeds", "0"], "seeds = 0: at least one is needed"),
         (["--until-decided", "--seeds", "9"], "--seeds has no effect with --until-decided"),
         (["--max-seeds", "9"], "--max-seeds has no effect without --until-decided"),
+        (["--open-ended"], "--open-ended has no effect without --until-decided"),
+        (["--until-decided", "--open-ended", "--max-seeds", "9"], "--max-seeds declares an end"),
         (["--fresh", "--retry-failed"], "--retry-failed has no effect with --fresh"),
     ],
 )

@@ -24,6 +24,7 @@ def compare(
     retry_failed: bool = False,
     jobs: int | None = None,
     max_seeds: int | None = None,
+    open_ended: bool = False,
     listener: Listener = silent,
 ) -> Results:
     """Do a study's trials, score them by one reading of the test labels, and write the report.
@@ -41,6 +42,8 @@ def compare(
         jobs: How many trials to train at a time; the number of CPU cores by default.
         max_seeds: Add seeds until every comparison is decided, at most so many: declared looks
             take the place of the study's own seeds (`headstart.study.deciding`).
+        open_ended: The same with no last seed: evidence is told as e-values, which may be looked
+            at forever.
         listener: Told how the study goes on.
 
     Returns:
@@ -63,7 +66,7 @@ def compare(
                 reader=reader,
             )
 
-        if max_seeds is None:
+        if max_seeds is None and not open_ended:
             records = done(study)
         else:
             records = until_decided(study, folder, done, max_seeds)

@@ -218,7 +218,7 @@ def test_all_problems_are_told_at_once() -> None:
     with pytest.raises(RecordsError) as caught:
         compare_pairs(np.ones(4), np.full((3, 4), np.inf))
     assert len(caught.value.problems) == 2
-    with pytest.raises(StudyError, match=r"confidence must be in(.|\n)*margin must be above 0"):
+    with pytest.raises(StudyError, match=r"confidence must be in(.|\n)*margin must be 0 or more"):
         compare_pairs(np.ones((3, 4)), np.ones((3, 4)), confidence=1.5, margin=-1)
 
 

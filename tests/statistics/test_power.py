@@ -167,5 +167,5 @@ def test_plans_that_make_no_sense_are_refused() -> None:
     with pytest.raises(StudyError, match="seeds must be at least 2") as caught:
         power(ONLY_SEEDS, 0.1, 1, 1, alpha=2)
     assert len(caught.value.problems) == 3
-    with pytest.raises(StudyError, match="margin must be above 0"):
-        Goal(margin=0, alpha=0, chance=1)
+    with pytest.raises(StudyError, match="margin must be 0 or more"):
+        Goal(margin=-0.1, alpha=0, chance=1)

@@ -111,7 +111,7 @@ def test_before_the_first_look_nothing_is_said() -> None:
 
 def test_a_design_that_makes_no_sense_is_refused_with_every_reason() -> None:
     with pytest.raises(StudyError, match="at least 6 pairs") as caught:
-        declare(4, first=5, every=0, alpha=0.9, margin=0, futility=2)
+        declare(4, first=5, every=0, alpha=0.9, margin=-1, futility=2)
     assert len(caught.value.problems) == 6
 
 

@@ -32,7 +32,7 @@ ONE = {"seeds": 2, "labels": ["all"], "margin": 0.001}
 def decide(digits: ImageSet) -> Callable[..., StudyRecords]:
     """`compare --until-decided` in this process, without the files that it writes last."""
 
-    def go(study: Study, folder: Path, max_seeds: int, stop_after: int = 99) -> StudyRecords:
+    def go(study: Study, folder: Path, max_seeds: int | None, stop_after: int = 99) -> StudyRecords:
         looked: list[tuple[int, ...]] = []
 
         def compare(wanted: Study, reader: str) -> StudyRecords:
@@ -187,3 +187,37 @@ def test_the_verdict_is_that_of_the_looks_levels_not_of_one_plain_test() -> None
     assert one.p_value == first.p_value
     assert first.level < one.level / 10
     assert first.high - first.low > one.high - one.low
+
+
+def test_an_open_end_is_declared_followed_and_resumed(
+    small_study: Make, digits: ImageSet, folder: Path, decide: Callable[..., StudyRecords]
+) -> None:
+    slow = {"kind": "scratch", "lr": 1e-6}
+    study = small_study(strategy={"scratch": {}, "slow": slow}, study=ONE, source=None)
+    with pytest.raises(KeyboardInterrupt):
+        decide(study, folder, None, stop_after=0)
+
+    records = decide(study, folder, None)
+
+    assert records.design == {"alpha": 0.05, "margin": 0.001, "futility": 0.1}
+    assert {entry.reader for entry in records.test_reads} == {"until decided, no last seed"}
+    assert records.counted_reads == 1
+    (entry,) = Results(records).summary["comparisons"]
+    assert entry["verdict"] == "worse"
+    assert entry["path"]["open_end"] is True
+    last = entry["path"]["looks"][-1]
+    assert last["e_value"] >= 20
+    assert last["p_value"] == pytest.approx(1 / last["e_value"])
+    assert "with no last one declared (e-value)" in entry["note"]
+    with pytest.raises(RecordsError, match="declared other looks"):
+        decide(study, folder, 8)
+
+
+def test_with_margin_zero_it_goes_on_until_a_difference_is_told(
+    small_study: Make, folder: Path, decide: Callable[..., StudyRecords]
+) -> None:
+    settings = {**ONE, "margin": 0}
+    records = decide(small_study(strategy=TWINS, study=settings, source=None), folder, 7)
+    (entry,) = Results(records).summary["comparisons"]
+    assert entry["verdict"] == "undecided"
+    assert entry["path"]["stop"] in ("futile", "maximum")

@@ -17,9 +17,11 @@ from headstart.statistics.access import AccessPolicy, widened_alpha
 from headstart.statistics.intervals import mean_interval, spread_of_finite_test_set
 from headstart.statistics.metrics import METRICS, compare_metric
 from headstart.statistics.multiplicity import Claim, Order, correct_family, order_with_ties
+from headstart.statistics.open_end import OpenLook, OpenPath
 from headstart.statistics.paired import Comparison, compare_pairs
 from headstart.statistics.power import advise
 from headstart.statistics.resampled import probability_of_improvement
+from headstart.statistics.sequential import Path
 from headstart.study.deciding import path_of
 from headstart.study.folds import FoldAnswers, FoldPairing
 from headstart.study.results import Answers, Pairing, StudyRecords
@@ -60,7 +62,8 @@ def _claim_by_design(records: StudyRecords, pairing: Pairing) -> Claim:
     low, high = comparison.low, comparison.high
     if path.looks:
         low, high = path.looks[-1].low, path.looks[-1].high
-        looks = f"look {len(path.looks)} of at most {len(path.design.looks)} declared"
+        last = f" of at most {len(path.design.looks)} declared" if isinstance(path, Path) else ""
+        looks = f"look {len(path.looks)}{last or ', with no last one declared (e-value)'}"
         comparison = replace(comparison, low=low, high=high, note=looks)
     return Claim(
         a=pairing.a.strategy,
@@ -286,14 +289,23 @@ def _path(records: StudyRecords, pairing: AnyPairing) -> dict[str, Any] | None:
                 "level": look.level,
                 "chance": look.chance,
                 "evidence": float(np.sign(look.difference)) * _quantile(look.p_value),
+                "e_value": look.e_value if isinstance(look, OpenLook) else None,
             }
             for look in path.looks
         ],
+        "open_end": isinstance(path, OpenPath),
         "declared": [
             {"pairs": pairs, "level": level, "boundary": _quantile(level)}
-            for pairs, level in zip(path.design.looks, path.design.claim_levels, strict=True)
+            for pairs, level in _levels(path)
         ],
     }
+
+
+def _levels(path: Path | OpenPath) -> list[tuple[int, float]]:
+    """The looks that were declared, or taken where the end is open, with what a claim needs."""
+    if isinstance(path, OpenPath):
+        return [(look.pairs, look.level) for look in path.looks]
+    return list(zip(path.design.looks, path.design.claim_levels, strict=True))
 
 
 def _quantile(p_value: float) -> float:

@@ -98,8 +98,8 @@ def evidence(
     shrink = 1 + effective * prior**2
     t2 = (difference / error) ** 2
     e_value = _e_value(t2, pairs - 1, shrink)
-    half = error * _reach(alpha, pairs - 1, shrink)
-    near = error * _reach(2 * alpha, pairs - 1, shrink)
+    half = error * e_reach(alpha, pairs - 1, shrink)
+    near = error * e_reach(2 * alpha, pairs - 1, shrink)
     equivalence = (difference - near, difference + near)
     verdict: Verdict = "undecided"
     if pairs >= MIN_PAIRS and -margin < equivalence[0] and equivalence[1] < margin:
@@ -135,7 +135,7 @@ def _e_value(t2: float, degrees: int, shrink: float) -> float:
     return math.exp(min(log, 700.0))
 
 
-def _reach(alpha: float, degrees: int, shrink: float) -> float:
+def e_reach(alpha: float, degrees: int, shrink: float) -> float:
     """The largest |t| whose e-value stays below 1/α; infinite when no t reaches it."""
     ratio = math.exp(2 / (degrees + 1) * (0.5 * math.log(shrink) - math.log(alpha)))
     if ratio >= shrink:

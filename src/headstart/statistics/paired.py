@@ -185,7 +185,8 @@ def compare_pairs(
         correct_a: 1 where a is right and 0 where wrong, or any score of which more is better;
             shape (seeds S, pictures n).
         correct_b: The same for the baseline b, paired by row and column.
-        margin: Differences up to this do not matter; 0.005 is half a point.
+        margin: Differences up to this do not matter; 0.005 is half a point. With 0 every
+            difference matters, and nothing can be shown to be equivalent.
         confidence: Of the two-sided interval.
         resamples: Of the crossed bootstrap.
         seed: Of the resamples.

@@ -27,7 +27,7 @@ class Goal:
     """What deciding means.
 
     Attributes:
-        margin: Differences up to this do not matter, as a fraction.
+        margin: Differences up to this do not matter, as a fraction; with 0 every one does.
         alpha: Two-sided level of a claim.
         chance: The chance of a verdict to plan for.
     """
@@ -38,8 +38,8 @@ class Goal:
 
     def __post_init__(self) -> None:
         problems = []
-        if not self.margin > 0:
-            problems.append(f"margin must be above 0, as a fraction, not {self.margin}")
+        if not self.margin >= 0:
+            problems.append(f"margin must be 0 or more, as a fraction, not {self.margin}")
         if not 0 < self.alpha < 1:
             problems.append(f"alpha must be above 0 and below 1, not {self.alpha}")
         if not 0 < self.chance < 1:

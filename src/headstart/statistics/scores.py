@@ -52,9 +52,9 @@ def checked_settings(
     problems = []
     if confidence is not None and not 0.5 <= confidence < 1:
         problems.append(f"confidence must be in [0.5, 1), for example 0.95, not {confidence}")
-    if margin is not None and not (margin > 0 and np.isfinite(margin)):
+    if margin is not None and not (margin >= 0 and np.isfinite(margin)):
         problems.append(
-            f"margin must be above 0, as a fraction (0.005 is half a point), not {margin}"
+            f"margin must be 0 or more, as a fraction (0.005 is half a point), not {margin}"
         )
     if resamples is not None and resamples < 100:
         problems.append(f"resamples must be at least 100, for example 10000, not {resamples}")

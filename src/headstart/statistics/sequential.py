@@ -133,7 +133,7 @@ def declare(
         first: Pairs at the first look, at least 6.
         every: Pairs between looks.
         alpha: Two-sided, over all looks.
-        margin: Differences up to this do not matter, as a fraction.
+        margin: Differences up to this do not matter, as a fraction; with 0 nothing is equivalent.
         futility: Stop when the chance to decide falls below this; it does not loosen the levels,
             so going on regardless is allowed.
 
@@ -149,8 +149,8 @@ def declare(
         problems.append(f"looks must be at least 1 pair apart, not {every}")
     if not 0 < alpha <= 0.25:
         problems.append(f"alpha must be above 0 and at most 0.25, for example 0.05, not {alpha}")
-    if not margin > 0:
-        problems.append(f"margin must be above 0, as a fraction, not {margin}")
+    if not margin >= 0:
+        problems.append(f"margin must be 0 or more, as a fraction, not {margin}")
     if not 0 <= futility < 1:
         problems.append(f"futility must be in [0, 1), not {futility}")
     if problems:

@@ -34,6 +34,16 @@ METHOD = (
 )
 
 
+OPEN_METHOD = (
+    "No last seed was declared, so evidence is told as an e-value (a t-based Bayes factor): if the "
+    "two are the same, the chance that it ever reaches 1/alpha is at most alpha, however often one "
+    "looks. With several comparisons each has alpha divided by their number. The p-value is the "
+    "e-value's inverse, and the height of a dot its normal quantile, with the sign of the "
+    "difference. A study also stops when the difference is proven to lie within the margin, or "
+    "when the chance to decide even with 200 seeds falls below 10%."
+)
+
+
 class Looks(NamedTuple):
     """The looks of one comparison.
 
@@ -43,6 +53,7 @@ class Looks(NamedTuple):
         stop: Why it stopped, in words.
         path: Columns `pairs, evidence, difference, low, high, p_value, level`; one row a look.
         boundary: Columns `pairs, boundary`; one row a declared look.
+        open_end: Whether no last seed was declared.
     """
 
     title: str
@@ -50,6 +61,7 @@ class Looks(NamedTuple):
     stop: str
     path: pd.DataFrame
     boundary: pd.DataFrame
+    open_end: bool = False
 
 
 def looks(content: ReportContent) -> tuple[Looks, ...]:
@@ -71,6 +83,7 @@ def _looks(entry: dict[str, Any], *, several: bool) -> Looks:
         stop=STOPS[path["stop"]],
         path=pd.DataFrame(path["looks"], columns=columns),
         boundary=pd.DataFrame(path["declared"], columns=["pairs", "boundary"]),
+        open_end=bool(path.get("open_end")),
     )
 
 
@@ -89,7 +102,8 @@ def figure(content: ReportContent) -> Figure | None:
             "Each dot is one look at the trials so far; the higher above or the lower below the "
             "middle line it lies, the harder the difference is to explain by luck. A claim is "
             "allowed only where a dot lies beyond the outer lines, which were drawn before the "
-            "first seed and are strict early on."
+            "first seed"
+            + ("." if any(one.open_end for one in records) else " and are strict early on.")
         ),
         panels=(Panel("", charts),),
         numbers=_numbers(records),
@@ -127,7 +141,8 @@ def _numbers(records: tuple[Looks, ...]) -> Table:
         "Needed for a claim",
         Column("What came of it", numeric=False),
     ]
-    return table("Every look", columns, shown, METHOD)
+    method = OPEN_METHOD if any(record.open_end for record in records) else METHOD
+    return table("Every look", columns, shown, method)
 
 
 def _drawn(record: Looks, drawing: Drawing) -> Spec:
