@@ -107,7 +107,7 @@ def fit(
     clock = _Clock()
     done: list[Epoch] = []
     steps = 0
-    with torch.random.fork_rng(devices=_cuda_devices(train.device)):
+    with torch.random.fork_rng(devices=cuda_devices(train.device)):
         torch.manual_seed(stream_seed(seed, "dropout"))
         if plan.zero_head:
             zero_output(network.head)
@@ -289,5 +289,6 @@ class _Course:
             )
 
 
-def _cuda_devices(device: torch.device) -> Sequence[int]:
+def cuda_devices(device: torch.device) -> Sequence[int]:
+    """The CUDA devices whose random state a fit on this device uses."""
     return [device.index or 0] if device.type == "cuda" else []
