@@ -86,7 +86,8 @@ class _LiveView:
             self._follow(progress)
         else:
             self._erase_line()
-            self._console.print(Text(f"{progress.doing} …", style="dim"), end="\r", no_wrap=True)
+            doing = f"{progress.doing}: {progress.detail}" if progress.detail else progress.doing
+            self._console.print(Text(f"{doing} …", style="dim"), end="\r", no_wrap=True)
 
     def _follow(self, progress: Progress) -> None:
         if progress.seconds_left is not None:

@@ -39,10 +39,7 @@ class Extracting:
 
     def __str__(self) -> str:
         rate = self.done / self.seconds if self.seconds else 0.0
-        return (
-            f"looking at pictures once for all trials: {self.done:,} of {self.total:,} "
-            f"({rate:,.0f} a second)"
-        )
+        return f"{self.done:,} ({rate:,.0f} a second)"
 
 
 def block_size(picture_shape: tuple[int, ...]) -> int:

@@ -68,6 +68,8 @@ def _check_networks(workplace: Workplace, seed: int, problems: _Problems) -> Non
         for name in study.strategy:
             with problems.gathered():
                 plan = workplace.plan(name, network)
+                if plan.start == "random" and workplace.pictures.ready_made is not None:
+                    workplace.start(task, seed, plan)  # it may not be known how to draw it anew
                 _check_recipes(workplace, plan, task, f"strategy.{name}")
         _check_source(workplace, network, seed)
 

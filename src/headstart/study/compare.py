@@ -1,11 +1,14 @@
 """Comparing: from a study to records, scores and a summary."""
 
 import os
+import warnings
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from headstart.data import catalog
 from headstart.data.image_set import ImageSet
+from headstart.engine.extract import Extracting
 from headstart.errors import RecordsError, StudyError
 from headstart.study.checks import check_study
 from headstart.study.folder import resolved_toml, write_whole
@@ -78,6 +81,8 @@ def _opened(study: Study, images: ImageSet | None, folder: Path, listener: Liste
     workplace = Workplace(study, _loader(study, images), folder)
     listener(Progress(f"reading {study.data.name or 'the pictures'}"))
     content = workplace.images
+    for text in workplace.pictures.warnings:
+        warnings.warn(text, stacklevel=2)
     listener(Progress(f"checking {len(content):,} pictures and the study"))
     check_study(workplace)
     return workplace
@@ -107,9 +112,11 @@ def _given(images: ImageSet) -> ImageSet:
 
 def _plan(workplace: Workplace, records: Records, content_hash: str) -> tuple[TrialKey, ...]:
     """Write the trials down; refuse a folder whose trials meant something else."""
-    study = workplace.study
+    study, source_hash = workplace.study, workplace.source_hash
     configurations = {
-        TrialKey(name, seed, labels): trial_configuration(study, name, seed, labels, content_hash)
+        TrialKey(name, seed, labels): trial_configuration(
+            study, name, seed, labels, content_hash, source_hash
+        )
         for seed in study.study.seeds
         for labels in study.study.labels
         for name in study.strategy
@@ -134,7 +141,7 @@ def _plan(workplace: Workplace, records: Records, content_hash: str) -> tuple[Tr
 def _describe(workplace: Workplace, records: Records, content_hash: str) -> None:
     """Write down what the trials will be made of: settings, splits, class counts, versions."""
     study, folder = workplace.study, workplace.directory
-    made_with = provenance(study, workplace.images, content_hash)
+    made_with = provenance(study, workplace.images, content_hash) | workplace.pictures.provenance
     write_whole(folder / "study.toml", resolved_toml(study, made_with))
     write_whole(folder / "splits.csv", splits_csv(workplace))
     records.describe("provenance", made_with)
@@ -157,6 +164,9 @@ def _train(
     workers = min(cores if jobs is None else jobs, waiting)
     if (jobs is None and waiting <= _INLINE_TRIALS) or workplace.device.type != "cpu":
         workers = 1
+    if waiting:
+        strategies = {key.strategy for key in keys if states[key] == "waiting"}
+        workplace.share_features(sorted(strategies), _telling(listener))
     runner: Runner = InlineRunner(workplace)
     if workers > 1:
         listener(Progress(f"starting {workers} worker processes"))
@@ -165,3 +175,13 @@ def _train(
         Lead(workplace, records, keys, runner, listener).go()
     finally:
         runner.close()
+
+
+def _telling(listener: Listener) -> Callable[[Extracting], None]:
+    """Tell a listener how far an extraction is."""
+
+    def tell(extracting: Extracting) -> None:
+        doing = f"looking once at {extracting.total:,} pictures, for all trials"
+        listener(Progress(doing, detail=str(extracting)))
+
+    return tell

@@ -9,6 +9,8 @@ from headstart.study.spec import Study
 
 # What may differ between two calls on one folder: it changes no trial that is already there.
 _GROWS = {"question", "strategy", "training", "study"}
+# Paths: what lies there is told by its hash.
+_WHERE = {"data": {"path"}, "source": {"file", "weights", "keras"}}
 
 
 def identify(configuration: Mapping[str, Any]) -> str:
@@ -18,15 +20,26 @@ def identify(configuration: Mapping[str, Any]) -> str:
 
 
 def trial_configuration(
-    study: Study, strategy: str, seed: int, labels: int | str, data_hash: str
+    study: Study, strategy: str, seed: int, labels: int | str, data_hash: str, weights_hash: str
 ) -> dict[str, Any]:
     """Everything that a trial's result depends on, as plain data.
 
     Two trials with the same configuration are the same trial: the numbers of seeds, budgets and
-    strategies beside it do not matter to it.
+    strategies beside it do not matter to it, nor in which folder pictures and weights lie.
+
+    Args:
+        study: What is asked.
+        strategy: The trial's strategy by name.
+        seed: Its seed.
+        labels: Its label budget.
+        data_hash: Of the pictures, labels and class names.
+        weights_hash: Of the source's weights, where they come from elsewhere; else empty.
     """
     whole = study.model_dump(mode="json")
     shared = {key: value for key, value in whole.items() if key not in _GROWS}
+    for table, keys in _WHERE.items():
+        if shared.get(table):
+            shared[table] = {k: v for k, v in shared[table].items() if k not in keys}
     del whole["split"]["repeats"]  # further repeats leave the folds before them as they are
     return {
         **shared,
@@ -34,6 +47,7 @@ def trial_configuration(
         "seed": seed,
         "labels": labels,
         "data_hash": data_hash,
+        "weights_hash": weights_hash,
         "label_order": study.study.label_order,
         "threads": study.study.threads,
         "device": study.study.device,

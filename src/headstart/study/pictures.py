@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from headstart.data.decode import Decoded, UnreadableError
+from headstart.data.entries import shortened
 from headstart.data.image_set import ImageSet
 from headstart.data.loading import LoadedPictures, load_pictures
 from headstart.data.picture_cache import PictureCache
@@ -81,6 +82,35 @@ class StudyPictures:
         return load_pictures(
             data.path, self.preprocessing, topics=data.topics, progress=self.progress
         )
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Where weights and files came from, in words, for records and report."""
+        told = {}
+        if self.ready_made is not None:
+            licence = self.ready_made.licence or "licence not stated"
+            told["source weights"] = f"{self.ready_made.origin} ({licence})"
+            told["source weights hash"] = self.ready_made.sha256[:16]
+        if self.preprocessing is not None:
+            shown = self.preprocessing
+            told["preprocessing"] = (
+                f"{shown.height} × {shown.width} pixels, {shown.interpolation}, "
+                f"{shown.crop_mode} crop of {shown.crop_fraction:g}"
+            )
+        if self.files is not None:
+            told["files left out"] = f"{len(self.files.left_out):,}"
+        return told
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a user should know of the pictures, in sentences."""
+        if self.files is None:
+            return ()
+        told = list(self.files.warnings)
+        if self.files.left_out:
+            each = [f"{one.name}: {one.reason}" for one in self.files.left_out]
+            told.append(f"{len(each):,} file(s) are left out: {shortened(each)}")
+        return tuple(told)
 
     @cached_property
     def images(self) -> ImageSet:

@@ -16,6 +16,7 @@ class Progress:
         running: What is in hand, in words.
         said: What just happened, in words; empty when nothing is worth a line.
         failure: Why what just happened is a failure; empty when it is none.
+        detail: How far that is, where it goes on for long.
         seconds_left: An estimate, or None while there is nothing to estimate from.
     """
 
@@ -27,6 +28,7 @@ class Progress:
     said: str = ""
     failure: str = ""
     seconds_left: float | None = None
+    detail: str = ""
 
 
 Listener = Callable[[Progress], None]

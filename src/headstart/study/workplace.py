@@ -4,6 +4,8 @@ Every worker process opens one. What it gives back holds no test score: a workpl
 labels at all.
 """
 
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,11 +19,18 @@ from headstart.data.reading import Progress as PictureProgress
 from headstart.data.scaling import Scaling, fit_scaling
 from headstart.data.splits import Split, make_split
 from headstart.data.tasks import Examples, Task, make_task
+from headstart.engine.extract import Extracting
 from headstart.engine.keeper import NO_DOOR, Doorway, Keeper
 from headstart.errors import NetworkError, RecordsError, StudyError
 from headstart.networks.builders import build_network
 from headstart.networks.groups import Network, count_parameters, take_groups, weights_hash
-from headstart.networks.sources import SourceDescription, read_scaling, save_source, start_from
+from headstart.networks.sources import (
+    SourceDescription,
+    check_source,
+    read_scaling,
+    save_source,
+    start_from,
+)
 from headstart.strategies import Plan
 from headstart.strategies.scratch import Scratch
 from headstart.study.pictures import (
@@ -33,8 +42,9 @@ from headstart.study.records import SourceOutcome, TrialKey, TrialOutcome
 from headstart.study.spec import Study
 from headstart.training.batches import Batches
 from headstart.training.devices import choose_device, describe_device, deterministic
+from headstart.training.entry import Enter
 from headstart.training.evaluate import predict_probabilities
-from headstart.training.fit import fit
+from headstart.training.fit import Fit, fit, set_modes
 
 
 def source_file(seed: int) -> str:
@@ -190,6 +200,41 @@ class Workplace:
             return False
         return source.file is not None or scaling in ("source", "unit", "raw")
 
+    @property
+    def source_hash(self) -> str:
+        """What tells a source's weights from others; empty where it is trained here."""
+        source = self.study.source
+        if self.pictures.ready_made is not None:
+            return self.pictures.ready_made.sha256
+        if source is not None and source.file is not None:
+            return check_source(source.file).weights_hash
+        return ""
+
+    def share_features(self, strategies: Sequence[str], tell: Callable[[Extracting], None]) -> None:
+        """Make the features that trials of all seeds share, before any trial begins.
+
+        They are made with all processors; later on each trial has its own.
+
+        Args:
+            strategies: Those that have trials to come.
+            tell: Told how far it is.
+        """
+        if self.naive or not self._features_are_shared:
+            return
+        seed = self.study.study.seeds[0]
+        task = self.task(seed)
+        doorway = self.doorway(seed)
+        self.keeper.tell = tell
+        with deterministic(os.cpu_count() or 1, self.device):
+            for name in strategies:
+                plan = self.plan(name, self.making)
+                if plan.start == "source":
+                    network = self._placed(self.start(task, seed, plan))
+                    inputs = [self._batches(task.valid, seed, network)] * 2
+                    set_modes(network, plan.phases[0])
+                    doorway.enter(network, plan.phases[0], *inputs)
+        self.keeper.tell = None
+
     def _needed(self, seed: int) -> NDArray[np.int64]:
         """The rows of the pictures that the trials of a seed look at."""
         task, settings = self.task(seed), self.study.study
@@ -246,19 +291,11 @@ class Workplace:
 
     def fit_trial(self, key: TrialKey) -> TrialOutcome:
         """Train one trial and predict; nothing here knows a test label."""
-        task, seed = self.task(key.seed), key.seed
-        stored = self.study.study.label_order == "stored"
-        examples = task.examples(task.budget_rows(key.labels, seed, stored=stored))
+        task = self.task(key.seed)
         with deterministic(self.study.study.threads, self.device):
-            plan = self.plan(key.strategy, self.making)
-            network = self._placed(self.start(task, seed, plan))
-            train, valid = (self._batches(part, seed, network) for part in (examples, task.valid))
+            doorway = NO_DOOR if self.naive else self.doorway(key.seed)
+            network, plan, result, valid = self._fitted(key, task, doorway.enter)
             test = valid.of_rows(task.test.rows)
-            doorway = NO_DOOR if self.naive else self.doorway(seed)
-            result = fit(
-                network, plan, train, valid, seed,
-                enter=doorway.enter, class_names=task.class_names,
-            )  # fmt: skip
             model, (valid_inputs, test_inputs) = doorway.behind(network, plan, valid, test)
             val_probabilities = predict_probabilities(network, valid_inputs, model)
             test_probabilities = predict_probabilities(network, test_inputs, model)
@@ -277,6 +314,25 @@ class Workplace:
             val_rows=task.valid_rows,
             val_labels=task.valid.labels,
         )
+
+    def trained(self, key: TrialKey) -> Network:
+        """The network of one trial, trained (again): the same bits as the trial's, on the CPU."""
+        with deterministic(self.study.study.threads, self.device):
+            enter = NO_DOOR.enter if self.naive else self.doorway(key.seed).enter
+            return self._fitted(key, self.task(key.seed), enter)[0].cpu()
+
+    def _fitted(
+        self, key: TrialKey, task: Task, enter: Enter
+    ) -> tuple[Network, Plan, Fit, Batches]:
+        """A trial's network once it is trained, and what belongs to it."""
+        seed = key.seed
+        stored = self.study.study.label_order == "stored"
+        examples = task.examples(task.budget_rows(key.labels, seed, stored=stored))
+        plan = self.plan(key.strategy, self.making)
+        network = self._placed(self.start(task, seed, plan))
+        train, valid = (self._batches(part, seed, network) for part in (examples, task.valid))
+        result = fit(network, plan, train, valid, seed, enter=enter, class_names=task.class_names)
+        return network, plan, result, valid
 
     def _source_weights(self, seed: int) -> Path:
         assert self.study.source is not None
