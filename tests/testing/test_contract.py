@@ -28,8 +28,15 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "norms_and_biases": [{}, {"parts": "biases"}, {"parts": "norms", "batch_norm": "frozen"}],
     "wise_ft": [{}, {"alpha": "auto"}],
 }
+
+
+def short(name: str) -> dict[str, Any]:
+    """Settings with which a strategy takes little time; what is solved takes none of training."""
+    return SHORT if getattr(STRATEGIES[name], "takes_training", True) else {}
+
+
 OURS = [
-    (STRATEGIES[name].model_validate({**SHORT, **values}), not values)
+    (STRATEGIES[name].model_validate({**short(name), **values}), not values)
     for name in STRATEGIES
     for values in VARIANTS.get(name, [{}])
 ]
