@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from headstart.api import compare as compare
     from headstart.api import evaluate as evaluate
     from headstart.api import export as export
+    from headstart.api import fit as fit
     from headstart.api import predict as predict
     from headstart.data.image_set import ImageSet as ImageSet
     from headstart.delivery.model import Model as Model
@@ -28,6 +29,7 @@ _HOMES = {
     "compare": "headstart.api",
     "evaluate": "headstart.api",
     "export": "headstart.api",
+    "fit": "headstart.api",
     "load": "headstart.delivery.model",
     "predict": "headstart.api",
     "load_study": "headstart.study.spec",
@@ -42,6 +44,7 @@ __all__ = [
     "compare",
     "evaluate",
     "export",
+    "fit",
     "load",
     "load_study",
     "predict",

@@ -5,7 +5,10 @@ from pathlib import Path
 from headstart.data.image_set import ImageSet
 from headstart.data.reading import Progress as PictureProgress
 from headstart.delivery import evaluation, exporting, predictions
+from headstart.delivery.bundle import check_place
+from headstart.delivery.delivering import Fitted, deliver
 from headstart.delivery.model import BATCH_SIZE, Model, load
+from headstart.delivery.short_list import AUTO, fit_study, is_affordable, training_pictures
 from headstart.report.results import Results
 from headstart.study.compare import train_and_score
 from headstart.study.deciding import until_decided
@@ -13,6 +16,9 @@ from headstart.study.folder import study_folder
 from headstart.study.progress import Listener, Progress, silent
 from headstart.study.results import StudyRecords
 from headstart.study.spec import Study
+from headstart.training.devices import DeviceName, choose_device
+
+_USUAL_SIDE = 224  # pixels; to tell whether a control can be waited for
 
 
 def compare(
@@ -74,6 +80,81 @@ def compare(
         results = Results(records)
         results.write_files()
     return results
+
+
+def fit(
+    pictures: ImageSet | Path | str,
+    output: Path | str,
+    *,
+    model: str = "tf_efficientnet_lite0",
+    strategy: str = AUTO,
+    image_size: int | tuple[int, int] | None = None,
+    seeds: int = 3,
+    epochs: int | None = None,
+    weights: Path | str | None = None,
+    device: DeviceName = "auto",
+    jobs: int | None = None,
+    fresh: bool = False,
+    listener: Listener = silent,
+) -> Fitted:
+    """Adapt a pretrained network to pictures, and deliver it as a bundle with proof.
+
+    A study of a short list of strategies over paired seeds; the one that does best on validation
+    pictures is delivered, with its estimate corrected for having been chosen, and scored on test
+    pictures that no choice was made by. The study is kept beside the bundle, in ``OUTPUT.study``;
+    a call that was interrupted goes on there.
+
+    Args:
+        pictures: A folder, manifest, archive or ``.npz`` file with labels; or an image set.
+        output: The bundle's folder; a bundle that is there is kept under another name.
+        model: A network of timm's by name (``headstart models`` lists them), or a ``.keras`` or
+            ``.h5`` file that Keras saved.
+        strategy: ``"auto"`` measures probe, head then fine-tune, fine-tune, and training from
+            scratch where that takes minutes; the name of a strategy measures that one alone.
+        image_size: Height and width in pixels; what the weights were made for when omitted.
+        seeds: How many.
+        epochs: For all strategies, instead of what follows from the number of pictures.
+        weights: The file or folder with the model's weights, where they are not to be looked for.
+        device: Where to train.
+        jobs: How many trials to train at a time; the number of CPU cores by default.
+        fresh: Begin the study anew; the old one is kept under another name.
+        listener: Told how it goes on.
+
+    Raises:
+        HeadstartError: If something asked for cannot be had; nothing was trained then.
+        KeyboardInterrupt: On Ctrl-C; the same call goes on where it stopped.
+    """
+    output = Path(output).expanduser().absolute()
+    check_place(output)
+    keras = Path(model).expanduser().resolve() if model.endswith((".keras", ".h5")) else None
+    place = choose_device(device).type
+    images = pictures if isinstance(pictures, ImageSet) else None
+    path = Path(pictures).expanduser().resolve() if not isinstance(pictures, ImageSet) else None
+    count = training_pictures(path) if path is not None else len(pictures)  # type: ignore[arg-type]
+    side = image_size or _USUAL_SIDE
+    size = (side, side) if isinstance(side, int) else side
+    study = fit_study(
+        path=path,
+        model=model,
+        weights=None if weights is None else Path(weights).expanduser().resolve(),
+        keras=keras,
+        strategy=strategy,
+        image_size=image_size,
+        seeds=seeds,
+        epochs=epochs,
+        device=place,
+        pictures=count,
+        control=is_affordable(count, size, epochs, place),
+    )
+    results = compare(
+        study,
+        output.with_name(f"{output.name}.study"),
+        images=images,
+        fresh=fresh,
+        jobs=jobs,
+        listener=listener,
+    )
+    return deliver(results, output, images=images, listener=listener)
 
 
 def predict(

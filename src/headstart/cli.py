@@ -277,6 +277,63 @@ def models(
 
 
 @app.command()
+def fit(
+    pictures: Pictures,
+    output: Annotated[Path, typer.Option("--output", help="The model's folder.")],
+    model: Annotated[
+        str, typer.Option(help="A network from `headstart models`, or a .keras or .h5 file.")
+    ] = "tf_efficientnet_lite0",
+    strategy: Annotated[
+        str, typer.Option(help="auto measures a short list; or the name of one strategy.")
+    ] = "auto",
+    img_size: Annotated[
+        int | None, typer.Option(help="Pixels.  [default: what the weights were made for]")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds to measure over.")] = 3,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="For all strategies.  [default: by the pictures]")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="The weights' file or folder.  [default: looked for]")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Trials at a time.  [default: CPU cores]")
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Begin anew; the old study is kept, renamed.")
+    ] = False,
+) -> None:
+    """Adapt a pretrained network to pictures in class folders: a model to take away, with proof.
+
+    Measures strategies over seeds, delivers the one that does best on validation pictures, and
+    says how good it is on test pictures. The same command goes on where it was interrupted.
+    """
+    from headstart import console
+    from headstart.console.delivery import print_fitted
+
+    with console.listening() as listener:
+        listener(Progress("loading PyTorch"))
+        from headstart import api
+
+        fitted = api.fit(
+            pictures,
+            output,
+            model=model,
+            strategy=strategy,
+            image_size=img_size,
+            seeds=seeds,
+            epochs=epochs,
+            weights=weights,
+            device=device,  # type: ignore[arg-type]
+            jobs=jobs,
+            fresh=fresh,
+            listener=listener,
+        )
+    print_fitted(fitted)
+
+
+@app.command()
 def predict(
     model: ModelFolder,
     pictures: Pictures,

@@ -1,14 +1,15 @@
-"""What the commands `predict`, `evaluate` and `export` print."""
+"""What the commands `fit`, `predict`, `evaluate` and `export` print."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from headstart.console.tables import output, table
+from headstart.console.tables import item, output, table
 
 if TYPE_CHECKING:
     from headstart.data.entries import LeftOut
+    from headstart.delivery.delivering import Fitted
     from headstart.delivery.evaluation import Evaluation
     from headstart.delivery.exporting import Exported
     from headstart.delivery.predictions import Predicted
@@ -16,6 +17,20 @@ if TYPE_CHECKING:
 
 _MOST_NAMED = 20
 _IN_PERCENT = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc")
+
+
+def print_fitted(fitted: "Fitted") -> None:
+    """Print which strategy was delivered and why, how good it is, and where it all lies."""
+    out = output()
+    choice = fitted.choice
+    for sentence in (*choice.why, choice.rule_of_thumb):
+        out.print(item(Text(sentence)))
+    print_evaluation(fitted.evaluation)
+    if fitted.left_out:
+        out.print(Text(f"{fitted.left_out:,} file(s) could not be used", style="yellow"))
+    _print_notes(fitted.warnings)
+    out.print(f"model: {fitted.folder} (README.md is its card)", soft_wrap=True)
+    out.print(f"report: {fitted.results.directory / 'report.html'}", soft_wrap=True)
 
 
 def print_predicted(predicted: "Predicted") -> None:

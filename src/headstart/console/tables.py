@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 _VERDICT_STYLES = {"better": "green", "worse": "red", "equivalent": "blue", "undecided": "yellow"}
 
 _LEGEND = (
-    "accuracy in percent: mean ± standard deviation over seeds; trained: parameters; seconds: "
-    "median of one fit"
+    "accuracy in percent: mean ± standard deviation over seeds; by chance: the deviation that so "
+    "few test pictures alone would give; trained: parameters; seconds: median of one fit"
 )
 
 
@@ -56,14 +56,14 @@ def print_results(results: "Results") -> None:
         for entry, sentence in zip(
             results.summary["comparisons"], results.sentences(), strict=True
         ):
-            out.print(_item(Text(sentence, style=_VERDICT_STYLES[entry["verdict"]])))
+            out.print(item(Text(sentence, style=_VERDICT_STYLES[entry["verdict"]])))
     for entry in results.summary["best"]:
-        out.print(_item(Text(f"{labels_words(entry['labels'])}: {entry['sentence']}")))
+        out.print(item(Text(f"{labels_words(entry['labels'])}: {entry['sentence']}")))
     gate = results.summary["gate"] or {"tries": [], "statements": []}
     for one in [*gate["tries"], *gate["statements"]]:
-        out.print(_item(Text(one["sentence"])))
+        out.print(item(Text(one["sentence"])))
     for sentence in _failures(results.records.rows):
-        out.print(_item(Text(sentence, style="red")))
+        out.print(item(Text(sentence, style="red")))
     reads = results.summary["test_reads"]
     out.print()
     out.print(f"test labels read {reads} time{'' if reads == 1 else 's'}")
@@ -79,7 +79,7 @@ def folds_words(folds: int, repeats: int) -> str:
     )
 
 
-def _item(text: Text) -> Table:
+def item(text: Text) -> Table:
     """A sentence in a list, its further lines below its first."""
     grid = Table.grid(padding=(0, 1))
     grid.add_row("•", text)
@@ -104,7 +104,7 @@ def _failures(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 def _strategies_table(results: "Results") -> Table:
     shown = table("strategy")
     interval = _interval_words(results.summary)
-    for name in ("labels", "trials", "accuracy", interval, "trained", "seconds"):
+    for name in ("labels", "trials", "accuracy", "by chance", interval, "trained", "seconds"):
         shown.add_column(name, justify="right", no_wrap=True)
     for entry in results.summary["strategies"]:
         accuracy, low, high = (entry["accuracy"][key] for key in ("mean", "low", "high"))
@@ -115,6 +115,7 @@ def _strategies_table(results: "Results") -> Table:
             str(entry["labels"]),
             str(entry["trials"]),
             f"{100 * accuracy:.2f}{spread}" if accuracy is not None else "–",
+            f"± {100 * entry['spread']['finite_test_set']:.2f}" if entry["spread"] else "–",
             f"{100 * low:.2f} to {100 * high:.2f}" if low is not None else "–",
             f"{trained:,}" if trained is not None else "–",
             f"{seconds:.2f}" if seconds is not None else "–",
@@ -126,16 +127,17 @@ def _comparisons_table(summary: Mapping[str, Any]) -> Table:
     comparisons = summary["comparisons"]
     shown = table(f"against {comparisons[0]['b']}")
     pairs = "folds" if summary["cross_validation"] else "pairs"
-    for name in ("labels", pairs, "points", _interval_words(summary), "p", "errors"):
+    together = ["all together"] if len(comparisons) > 1 else []
+    for name in ("labels", pairs, "points", _interval_words(summary), *together, "p", "errors"):
         shown.add_column(name, justify="right", no_wrap=True)
     for entry in comparisons:
-        low, high = entry["low"], entry["high"]
         shown.add_row(
             entry["a"],
             str(entry["labels"]),
             str(entry["pairs"]),
             f"{100 * entry['difference']:+.2f}",
-            f"{100 * low:+.2f} to {100 * high:+.2f}" if low is not None else "–",
+            _ends_words(entry),
+            *([_ends_words(entry["simultaneous"])] if together else []),
             _p_words(entry["p_value"]),
             _errors_words(entry["relative_error_reduction"]),
         )
@@ -144,6 +146,14 @@ def _comparisons_table(summary: Mapping[str, Any]) -> Table:
 
 def _interval_words(summary: Mapping[str, Any]) -> str:
     return f"{100 * summary['confidence']:.3g}% interval"
+
+
+def _ends_words(ends: Mapping[str, float | None]) -> str:
+    """An interval of points."""
+    low, high = ends["low"], ends["high"]
+    if low is None or high is None:
+        return "–"
+    return f"{100 * low:+.2f} to {100 * high:+.2f}"
 
 
 def _p_words(p_value: float | None) -> str:
