@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,31 @@ def test_power_asks_about_the_difference_seen_or_the_one_given(made_records: Mak
     cell = next(c for c in asked.cells if (c.seeds, c.pictures) == (20, 1000))
     assert (cell,) == power_table(pilot.variance, 0.05, [20], [1000])
     assert {c.pictures for c in asked.cells} == {500, 1000, 2500}
+
+
+def test_power_draws_a_curve_for_each_number_of_pictures(
+    made_records: MakeRecords, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plans = console_statistics.power_plans(made_records(arms()), 0.01)
+    (plan,) = plans
+    assert [curve.pictures for curve in plan.curves] == [500, 1000, 2500]
+    for curve in plan.curves:
+        assert all(a <= b + 1e-9 for a, b in pairwise(curve.chances))
+    console_statistics.print_plans(plans)
+    text = told(capsys)
+    assert "chance of a verdict, 500 pictures: 6 seeds " in text
+    assert "40 seeds, 80%" in text
+    assert len(console_statistics.plans_data(plans)["plans"][0]["curves"]) == 3
+
+
+def test_each_of_several_comparisons_has_its_share_of_alpha(made_records: MakeRecords) -> None:
+    several = made_records(arms(budgets=(50, "all")))
+    (first, _) = console_statistics.power_plans(several, 0.02)
+    split = first.pilot.variance
+    assert split is not None
+    assert first.cells == power_table(
+        split, 0.02, [6, 8, 10, 20, 40], [500, 1000, 2500], alpha=0.025
+    )
 
 
 def test_power_refuses_one_seed(made_records: MakeRecords) -> None:

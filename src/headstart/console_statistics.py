@@ -9,13 +9,16 @@ from rich.text import Text
 from headstart.console import output, table
 from headstart.data.tasks import Budget
 from headstart.errors import StudyError
+from headstart.report.planning import Curve, curves
 from headstart.report.results import labels_words
 from headstart.report.summary import confidence, ledger_sentence
 from headstart.statistics.label_value import LabelWorth
 from headstart.statistics.ledger import check_chain
 from headstart.statistics.paired import Comparison, compare_pairs
-from headstart.statistics.power import Advice, PowerCell, advise, power_table
+from headstart.statistics.power import Advice, Goal, PowerCell, advise, power_table
 from headstart.study.results import StudyRecords
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Plan:
         difference: The true difference that is asked about, a share.
         cells: The chance of a verdict for numbers of seeds and pictures.
         advice: What would do, if the difference is the one seen.
+        curves: The chance of a verdict against seeds, a curve for each number of pictures.
     """
 
     a: str
@@ -39,10 +43,11 @@ class Plan:
     difference: float
     cells: tuple[PowerCell, ...]
     advice: Advice
+    curves: tuple[Curve, ...]
 
 
 def power_plans(records: StudyRecords, difference: float | None) -> list[Plan]:
-    """A plan for every comparison of a pilot.
+    """A plan for every comparison of a pilot; each has its share of alpha (Bonferroni).
 
     Args:
         records: The pilot.
@@ -52,7 +57,9 @@ def power_plans(records: StudyRecords, difference: float | None) -> list[Plan]:
         StudyError: If the pilot has no comparison with at least two pairs.
     """
     plans = []
-    for labels, pairing in records.pairings():
+    pairings = records.pairings()
+    alpha = records.study.study.alpha / max(1, len(pairings))
+    for labels, pairing in pairings:
         pilot = compare_pairs(
             pairing.a.correct,
             pairing.b.correct,
@@ -69,10 +76,19 @@ def power_plans(records: StudyRecords, difference: float | None) -> list[Plan]:
             seeds=sorted({6, 10, 20, 40, max(6, pilot.pairs)}),
             pictures=sorted({split.n_pictures, 2 * split.n_pictures, 5 * split.n_pictures}),
             margin=records.study.study.margin,
-            alpha=records.study.study.alpha,
+            alpha=alpha,
         )
         plans.append(
-            Plan(pairing.a.strategy, pairing.b.strategy, labels, pilot, asked, cells, advise(pilot))
+            Plan(
+                a=pairing.a.strategy,
+                b=pairing.b.strategy,
+                labels=labels,
+                pilot=pilot,
+                difference=asked,
+                cells=cells,
+                advice=advise(pilot),
+                curves=curves(split, asked, Goal(records.study.study.margin, alpha)),
+            )
         )
     if not plans:
         raise StudyError(
@@ -106,6 +122,8 @@ def print_plans(plans: Sequence[Plan]) -> None:
                 f"{100 * cell.power_equivalence:.0f}%",
             )
         out.print(shown)
+        for curve in plan.curves:
+            out.print(_plotted(curve))
     out.print(
         Text(
             "interval ±: half its expected width in points; chance to tell: of a verdict if the "
@@ -113,6 +131,18 @@ def print_plans(plans: Sequence[Plan]) -> None:
             "none. The spread is the pilot's, and itself uncertain.",
             style="dim",
         )
+    )
+
+
+def _plotted(curve: Curve) -> str:
+    """A curve as a line of blocks, with its ends and where it reaches the wanted chance."""
+    blocks = "".join(_BLOCKS[min(int(8 * chance), 7)] for chance in curve.chances)
+    first, last = curve.seeds[0], curve.seeds[-1]
+    enough = curve.enough
+    reached = f"80% from {enough} seeds on" if enough else f"80% not within {last} seeds"
+    return (
+        f"chance of a verdict, {curve.pictures:>7,} pictures: {first} seeds {blocks} {last} seeds, "
+        f"{reached}"
     )
 
 
@@ -129,6 +159,7 @@ def plans_data(plans: Sequence[Plan]) -> dict[str, Any]:
                 "more_pictures": plan.advice.more_pictures,
                 "decided": plan.advice.decided,
                 "table": [asdict(cell) for cell in plan.cells],
+                "curves": [asdict(curve) for curve in plan.curves],
             }
             for plan in plans
         ]

@@ -13,11 +13,12 @@ from headstart.report.figures import FIGURES, Figure, _base
 from headstart.report.figures.best import best
 from headstart.report.figures.looks import looks
 from headstart.report.figures.order import orders
+from headstart.report.figures.power import plans
 from headstart.report.figures.reads import reads
 from headstart.report.figures.spread import remedies
 from headstart.report.figures.worth import worth_marks
 
-NEW = ["order", "what-would-help", "looks", "worth", "best", "ledger"]
+NEW = ["order", "what-would-help", "power", "looks", "worth", "best", "gate", "ledger"]
 
 LOOKS = [
     {"pairs": 6, "difference": 0.03, "low": -0.02, "high": 0.08, "p_value": 0.02, "level": 1e-5,
@@ -54,6 +55,21 @@ def told(content: ReportContent, **changes: Any) -> ReportContent:
         }
         for labels in ("all", 50)
     ]
+    curves = [
+        {"pictures": pictures, "seeds": [6, 20, 40], "chances": chances, "enough": enough}
+        for pictures, chances, enough in (
+            (360, [0.2, 0.3, 0.35], None), (720, [0.3, 0.6, 0.85], 40)
+        )
+    ]  # fmt: skip
+    summary["comparisons"][-1]["power"] = {"difference": 0.01, "curves": curves}
+    summary["gate"] = {
+        "gate": "ladder",
+        "tries": [
+            {"strategy": "frozen", "labels": 50, "seeds": [0, 1], "answer": None, "heard": False,
+             "sentence": "frozen, 50 labels: no better than the best so far"}
+        ],
+        "statements": [],
+    }  # fmt: skip
     summary["worth"] = [
         worth("frozen", 50, 300.0, "", ("", 200.0), ("≥", 1250.0)),
         worth("frozen", 1250, 1250.0, "≥", None, None),
@@ -160,6 +176,25 @@ def test_a_comparison_without_any_spread_has_no_bar(content: ReportContent) -> N
     nothing = {"seeds": 0.0, "pictures": 0.0, "both": 0.0}
     entries = [dict(e, spread=nothing) for e in content.summary["comparisons"]]
     assert remedies(replace(content, summary=dict(content.summary, comparisons=entries))) == ()
+
+
+def test_the_power_curves_say_how_many_seeds_would_do(
+    rich: ReportContent, specifications: list[Spec]
+) -> None:
+    (plan,) = plans(rich)
+    assert plan.enough == {360: None, 720: 40}
+    assert list(plan.points["chance"]) == [0.2, 0.3, 0.35, 0.3, 0.6, 0.85]
+    rows = made(rich)["power"].numbers.rows
+    assert rows[-1][1:] == ("+1.00", "720", "40", "85%")
+
+
+def test_what_a_gate_kept_back_is_told_as_kept_back(
+    rich: ReportContent, specifications: list[Spec]
+) -> None:
+    figure = made(rich)["gate"]
+    assert figure.numbers.rows == (("frozen", "50", "2", "no better than the best so far"),)
+    assert figure.reading.startswith("Nothing was better than the best before it")
+    assert "Blum and Hardt" in figure.numbers.note
 
 
 def test_looks_are_the_path_beside_all_declared_looks(rich: ReportContent) -> None:

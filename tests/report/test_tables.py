@@ -79,6 +79,40 @@ def test_comparisons_by_value(content: ReportContent) -> None:
     assert row[7] == "worse"
 
 
+def test_what_chance_alone_would_give_stands_beside_the_spread(content: ReportContent) -> None:
+    entries = [
+        dict(entry, spread={"observed": 0.02, "finite_test_set": 0.0123})
+        for entry in content.summary["strategies"]
+    ]
+    made = tables.results(replace(content, summary=dict(content.summary, strategies=entries)))
+    assert made.columns[4].heading == "Spread by chance alone"
+    assert made.rows[1][4] == "± 1.23%"
+    assert "if every seed were equally good" in made.note
+
+
+def test_intervals_that_hold_together_stand_beside_each_ones_own(content: ReportContent) -> None:
+    entries = [
+        dict(entry, simultaneous={"low": -0.031, "high": 0.042}, adjusted_p=0.04)
+        for entry in content.summary["comparisons"]
+    ]
+    summary = dict(content.summary, comparisons=entries, confidence=0.975)
+    made = tables.comparisons(replace(content, summary=summary))
+    headings = [column.heading for column in made.columns]
+    assert headings[4:8] == [
+        "97.5% interval", "All intervals together", "p-value", "p among all (Holm)"
+    ]  # fmt: skip
+    assert made.rows[0][5] == "−3.10 to +4.20"
+    assert made.rows[0][7] == "0.040"
+    assert "every one of them holds at once" in made.note
+
+
+def test_in_a_cross_validation_pairs_are_folds(content: ReportContent) -> None:
+    summary = dict(content.summary, cross_validation={"folds": 5, "repeats": 2})
+    made = replace(content, summary=summary)
+    assert tables.comparisons(made).columns[2].heading == "Folds"
+    assert "standard deviation over folds" in tables.results(made).note
+
+
 def test_a_comparison_without_p_value_says_so(content_with: ContentWith) -> None:
     made = tables.comparisons(content_with(seeds=3))
     assert [row[5] for row in made.rows] == ["–"] * 4

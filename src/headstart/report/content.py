@@ -104,7 +104,10 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True)
 class StrategyResult:
-    """One entry of the summary's `strategies`; `accuracy` is the mean over seeds, 0 to 1."""
+    """One entry of the summary's `strategies`; `accuracy` is the mean over seeds, 0 to 1.
+
+    `by_chance` is the standard deviation over seeds that so few test pictures alone would give.
+    """
 
     name: str
     labels: Budget
@@ -112,6 +115,7 @@ class StrategyResult:
     accuracy: Estimate
     trainable_parameters: int | None
     fit_seconds: float | None
+    by_chance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,8 @@ class Comparison:
         verdict: What may be said.
         sentence: The verdict in words.
         note: What else the reader should know of it, for example why there is no p-value.
+        together: The interval that holds together with all others of the study, or None.
+        adjusted_p: Holm's p among all comparisons of the study, or None.
     """
 
     a: str
@@ -141,6 +147,8 @@ class Comparison:
     verdict: Verdict
     sentence: str
     note: str = ""
+    together: Estimate | None = None
+    adjusted_p: float | None = None
 
 
 @dataclass(frozen=True)
@@ -228,6 +236,7 @@ class ReportContent:
                 accuracy=_estimate(entry.get("accuracy"), "mean"),
                 trainable_parameters=_whole(entry.get("trainable_parameters")),
                 fit_seconds=finite(entry.get("fit_seconds")),
+                by_chance=finite((entry.get("spread") or {}).get("finite_test_set")),
             )
             for entry in self.summary["strategies"]
         ]
@@ -251,6 +260,8 @@ class ReportContent:
                 verdict=entry["verdict"],
                 sentence=str(entry.get("sentence", "")),
                 note=str(entry.get("note") or ""),
+                together=_optional(entry.get("simultaneous")),
+                adjusted_p=finite(entry.get("adjusted_p")),
             )
             for entry in self.summary["comparisons"]
         ]
@@ -295,6 +306,16 @@ class ReportContent:
         """Test accuracy by seed of a strategy's finished trials at one label budget."""
         nothing = self.finished.iloc[:0].set_index("seed")["test_accuracy"]
         return self._accuracies.get((strategy, labels), nothing)
+
+    @property
+    def interval_name(self) -> str:
+        """What intervals are called: wider than 95% once the test split was read too often."""
+        return f"{100 * float(self.summary.get('confidence', 0.95)):.3g}% interval"
+
+    @property
+    def pair_name(self) -> str:
+        """What a pair of trials has in common: a seed, or in a cross-validation a fold."""
+        return "fold" if self.summary.get("cross_validation") else "seed"
 
     @cached_property
     def training_pictures(self) -> int | None:

@@ -13,6 +13,7 @@ from headstart.report import cross_validation
 from headstart.report.choosing import chosen
 from headstart.report.gate import gate_summary
 from headstart.report.label_worth import worths_summary
+from headstart.report.planning import power_curves
 from headstart.statistics.access import AccessPolicy, widened_alpha
 from headstart.statistics.intervals import mean_interval, spread_of_finite_test_set
 from headstart.statistics.metrics import METRICS, compare_metric
@@ -122,7 +123,8 @@ def summarise(records: StudyRecords) -> dict[str, Any]:
         seed); ``comparisons`` with the baseline, each ``a, b, labels, pairs, difference, low,
         high, p_value, relative_error_reduction, verdict`` and, beside what others rely on,
         ``adjusted_p`` and ``simultaneous {low, high}`` (Holm and Bonferroni over all comparisons
-        of the study), ``sentence, note, spread, probability_of_improvement, metrics``; ``orders``
+        of the study), ``sentence, note, spread, probability_of_improvement, metrics, power``
+        (`headstart.report.planning.power_curves`); ``orders``
         by label budget; ``best`` by label budget (`headstart.report.choosing.chosen`); ``worth``
         (`headstart.report.label_worth.worths_summary`); ``test_reads``; ``confidence``;
         ``ledger {entries, counted, budget, limit, split, readings, sentence}``; ``gate``
@@ -269,6 +271,7 @@ def _comparison(
         "probability_of_improvement": _improvement(pairing),
         "metrics": _metrics(records, pairing),
         "path": _path(records, pairing),
+        "power": power_curves(result, len(records.pairings())),
     }
 
 

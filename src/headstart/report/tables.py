@@ -61,12 +61,14 @@ SEED = Column("Seed", numeric=False)
 def results(content: ReportContent) -> Table:
     """Each strategy at each label budget: trials, accuracy ± spread, parameters, seconds."""
     several = len(content.budgets) > 1
+    by_chance = any(result.by_chance is not None for result in content.results)
     rows = [
         [
             result.name,
             *([words.budget(result.labels)] if several else []),
             _trials(content, result),
             _accuracy(content, result),
+            *([_by_chance(result)] if by_chance else []),
             words.percent_interval(result.accuracy),
             _parameters(content, result),
             words.seconds(result.fit_seconds),
@@ -78,7 +80,8 @@ def results(content: ReportContent) -> Table:
         *([LABELS] if several else []),
         "Trials",
         "Test accuracy ± spread",
-        "95% interval of the mean",
+        *(["Spread by chance alone"] if by_chance else []),
+        f"{content.interval_name} of the mean",
         "Trainable parameters",
         "Seconds a fit",
     ]
@@ -86,12 +89,21 @@ def results(content: ReportContent) -> Table:
         "Every strategy",
         headings,
         rows,
-        "Spread is the standard deviation over seeds; seconds are the median of one fit.",
+        f"Spread is the standard deviation over {content.pair_name}s; seconds are the median of "
+        "one fit."
+        + (
+            f" Spread by chance alone is what so few test pictures would give if every "
+            f"{content.pair_name} were equally good: where both are alike, nothing else is seen."
+            if by_chance
+            else ""
+        ),
     )
 
 
 def comparisons(content: ReportContent) -> Table:
-    """Every comparison in numbers."""
+    """Every comparison in numbers; several also with what holds for all of them together."""
+    known = [entry for entry in content.comparisons if entry.together is not None]
+    together = len(known) > 1 and len(known) == len(content.comparisons)
     rows = [
         [
             f"{entry.a} − {entry.b}",
@@ -99,7 +111,9 @@ def comparisons(content: ReportContent) -> Table:
             f"{entry.pairs:,}",
             words.points(entry.difference.value),
             words.points_interval(entry.difference),
+            *([words.points_interval(entry.together)] if together and entry.together else []),
             words.p_value(entry.p_value),
+            *([words.p_value(entry.adjusted_p)] if together else []),
             _reduction(entry.relative_error_reduction),
             entry.verdict,
         ]
@@ -110,15 +124,23 @@ def comparisons(content: ReportContent) -> Table:
         [
             Column("Comparison", numeric=False),
             LABELS,
-            "Pairs",
+            f"{content.pair_name}s".capitalize() if content.pair_name == "fold" else "Pairs",
             "Difference in points",
-            "95% interval",
+            content.interval_name,
+            *(["All intervals together"] if together else []),
             "p-value",
+            *(["p among all (Holm)"] if together else []),
             "Errors avoided",
             Column("Verdict", numeric=False),
         ],
         rows,
-        "A p-value needs at least six pairs.",
+        "A p-value needs at least six pairs."
+        + (
+            " The intervals of the column for all together are so wide that every one of them "
+            "holds at once (Bonferroni); verdicts follow the p-value among all."
+            if together
+            else ""
+        ),
     )
 
 
@@ -228,6 +250,10 @@ def _accuracy(content: ReportContent, result: StrategyResult) -> str:
         return mean
     spread = float(own.std(ddof=1))
     return f"{mean.removesuffix('%')} ± {words.percent(spread)}"
+
+
+def _by_chance(result: StrategyResult) -> str:
+    return words.NONE if result.by_chance is None else f"± {words.percent(result.by_chance)}"
 
 
 def _parameters(content: ReportContent, result: StrategyResult) -> str:

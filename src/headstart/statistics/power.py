@@ -209,6 +209,27 @@ def power_table(
     )
 
 
+def chances(
+    split: VarianceSplit, difference: float, seeds: Sequence[int], pictures: int, goal: Goal
+) -> tuple[float, ...]:
+    """The chance of a verdict for rising numbers of seeds: a power curve.
+
+    "Verdict" is the likelier of both that the difference allows: better/worse, or, for a
+    difference within the margin, equivalent.
+
+    Args:
+        split: Of the pilot's paired differences.
+        difference: The true difference, as a fraction.
+        seeds: Numbers of pairs; fewer than six decide nothing.
+        pictures: Test pictures to be had.
+        goal: What deciding means.
+
+    Raises:
+        StudyError: If a number makes no sense.
+    """
+    return tuple(_chance(split, difference, s, pictures, goal) for s in seeds)
+
+
 def seeds_needed(
     split: VarianceSplit,
     difference: float,

@@ -65,11 +65,12 @@ def figure(content: ReportContent) -> Figure | None:
 
     return Figure(
         slug="differences",
-        title="Differences, seed by seed",
+        title=f"Differences, {content.pair_name} by {content.pair_name}",
         reading=(
-            "Each small dot is the difference between two trials of one seed, in points of "
-            "accuracy; the large dot is their mean and the bar its 95% interval. A bar that stays "
-            "clear of the zero line is a difference that luck does not explain. The shaded band "
+            f"Each small dot is the difference between two trials of one {content.pair_name}, in "
+            "points of accuracy; the large dot is their mean and the bar its "
+            f"{content.interval_name}. A bar that stays clear of the zero line is a difference "
+            "that luck does not explain. The shaded band "
             f"is where a difference is too small to matter (±{margin:g} points): a bar wholly "
             "within it means equivalent."
         ),

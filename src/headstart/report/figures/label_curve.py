@@ -55,7 +55,8 @@ def figure(content: ReportContent) -> Figure | None:
         title="What labels buy",
         reading=(
             "Mean accuracy on the test pictures against the number of labelled training pictures, "
-            "on a scale where equal steps multiply it; upright bars are 95% intervals. Read "
+            "on a scale where equal steps multiply it; upright bars are "
+            f"{content.interval_name}s. Read "
             "across to see how many labels one strategy needs for what another has with fewer."
         ),
         panels=(Panel("", (chart(content, draw, _alternative(curve)),)),),
