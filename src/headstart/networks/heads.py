@@ -133,6 +133,20 @@ def zero_output(head: nn.Module) -> None:
             parameter.zero_()
 
 
+def solvable_layer(head: nn.Module) -> str | None:
+    """The name, within a head, of the linear layer that is all that it learns with.
+
+    Returns:
+        ``""`` where the head is that layer itself; None where something else learns, too, or stands
+        behind the layer: such a head cannot be solved on its features at once.
+    """
+    parts = list(head.named_modules())
+    learning = [name for name, module in parts if list(module.parameters(recurse=False))]
+    name, last = parts[-1]
+    fits = isinstance(last, nn.Linear) and last.bias is not None
+    return name if fits and learning == [name] else None
+
+
 def loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean cross-entropy in nats of logits (N, units) and class numbers (N,).
 

@@ -48,7 +48,10 @@ class NeighbourHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits whose softmax are the shares of the votes."""
-        shares = self.shares(features, self.nearest[None])[0]
+        return self.logits(self.shares(features, self.nearest[None])[0])
+
+    def logits(self, shares: Tensor) -> Tensor:
+        """The logits of shares of votes; those of none are cut off."""
         return shares.clamp_min(_SMALLEST).log()
 
     def shares(self, features: Tensor, numbers: Tensor) -> Tensor:

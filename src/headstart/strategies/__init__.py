@@ -9,12 +9,19 @@ from headstart.strategies.fine_tune import FineTune
 from headstart.strategies.freeze_then_thaw import FreezeThenThaw
 from headstart.strategies.frozen import Frozen
 from headstart.strategies.gradual import Gradual
+from headstart.strategies.head_solver import HeadSolver
+from headstart.strategies.knn import KNN
 from headstart.strategies.known import add_own, find_strategy, register, strategy_names
 from headstart.strategies.layerwise import Layerwise
+from headstart.strategies.lda import LDA
+from headstart.strategies.lp_ft import LPFT
+from headstart.strategies.nearest_mean import NearestMean
 from headstart.strategies.norms_and_biases import NormsAndBiases
 from headstart.strategies.plan import Interpolation, Optimizer, Phase, Plan, Schedule
+from headstart.strategies.probe import Probe
 from headstart.strategies.regularisers import BSS, L2SP, Delta, StochNorm
 from headstart.strategies.replace_top import ReplaceTop
+from headstart.strategies.ridge import Ridge
 from headstart.strategies.scratch import Scratch
 from headstart.strategies.surgical import Surgical
 from headstart.strategies.top_groups import TopGroups
@@ -22,9 +29,15 @@ from headstart.strategies.wise_ft import WiseFT
 
 STRATEGIES: Mapping[str, type[Strategy]] = {
     "scratch": Scratch,
+    "probe": Probe,
+    "ridge": Ridge,
+    "lda": LDA,
+    "nearest_mean": NearestMean,
+    "knn": KNN,
     "frozen": Frozen,
     "fine_tune": FineTune,
     "freeze_then_thaw": FreezeThenThaw,
+    "lp_ft": LPFT,
     "gradual": Gradual,
     "layerwise": Layerwise,
     "top_groups": TopGroups,
@@ -38,7 +51,10 @@ add_own(STRATEGIES)
 
 __all__ = [
     "BSS",
+    "KNN",
     "L2SP",
+    "LDA",
+    "LPFT",
     "STRATEGIES",
     "BitHyperRule",
     "Delta",
@@ -46,13 +62,17 @@ __all__ = [
     "FreezeThenThaw",
     "Frozen",
     "Gradual",
+    "HeadSolver",
     "Interpolation",
     "Layerwise",
+    "NearestMean",
     "NormsAndBiases",
     "Optimizer",
     "Phase",
     "Plan",
+    "Probe",
     "ReplaceTop",
+    "Ridge",
     "Schedule",
     "Scratch",
     "StochNorm",

@@ -94,7 +94,8 @@ class Strategy(Training):
 
     A strategy is a settings record that makes a plan; it never touches a network. A class of your
     own names itself by the only value that its `kind` takes, tells in `summary` what it does, and
-    in `paper` who proposed it.
+    in `paper` who proposed it. One that trains nothing step by step says so in `takes_training`, so
+    that a study's ``[training]`` is not handed down to it.
 
     Attributes:
         kind: The strategy's name, as in ``[strategy.NAME]``; may be left out where the table's
@@ -105,6 +106,7 @@ class Strategy(Training):
     summary: ClassVar[str]
     paper: ClassVar[str] = ""
     needs_source: ClassVar[bool] = True
+    takes_training: ClassVar[bool] = True
 
     @abstractmethod
     def plan(self, groups: Sequence[str]) -> Plan:

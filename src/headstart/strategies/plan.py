@@ -15,6 +15,7 @@ from headstart.errors import StudyError
 from headstart.networks.groups import HEAD, Network
 from headstart.networks.selections import Selection, selected
 from headstart.settings import Number, Positive, Settings
+from headstart.strategies.head_solver import HeadSolver
 from headstart.strategies.problems import network_problems, phase_problems, start_problems
 from headstart.strategies.recipe import PLAIN, Recipe
 from headstart.strategies.regularisers import Regulariser
@@ -143,6 +144,9 @@ class Phase:
         rate_rule: ``"group"``: each group at its rate; ``"relative_gradient_norm"``: each tensor at
             its group's rate · r / max r, r = ‖gradient‖ / ‖weights‖ (Lee et al. 2023, Auto-RGN).
         regularisers: What keeps the body near its source.
+        solver: How the head is solved on the features in front of it, with dropout off. Then
+            nothing is trained step by step: only the head may learn, and its rate, the duration,
+            the batches and the optimiser mean nothing.
     """
 
     name: str
@@ -158,6 +162,7 @@ class Phase:
     only: Selection = "everything"
     rate_rule: Literal["group", "relative_gradient_norm"] = "group"
     regularisers: tuple[Regulariser, ...] = ()
+    solver: HeadSolver | None = None
 
     def trains(self, group: str) -> bool:
         """Whether a layer group learns in this phase."""

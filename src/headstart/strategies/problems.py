@@ -5,7 +5,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from headstart.networks.groups import HEAD, Network
+from headstart.networks.heads import solvable_layer
 from headstart.networks.selections import has_statistics
+from headstart.strategies.recipe import PLAIN
 from headstart.strategies.regularisers import BSS, L2SP, Delta, StochNorm
 
 if TYPE_CHECKING:
@@ -57,6 +59,10 @@ def _contradictions(phase: "Phase") -> Iterator[str]:
         yield f"trains only {phase.only} of the body, but no group of the body"
     if {"l2_sp", "delta"} <= set(names):
         yield "has l2_sp and delta, which both take the place of weight decay: choose one"
+    if phase.solver is not None and body:
+        yield f"solves the head, so that {', '.join(body)} cannot learn in it: freeze the body"
+    if phase.solver is not None and (phase.regularisers or phase.recipe != PLAIN):
+        yield "solves the head, so that a recipe or a regulariser has no effect: leave it out"
 
 
 def start_problems(plan: "Plan", groups: Sequence[str]) -> Iterator[str]:
@@ -91,6 +97,11 @@ def _interpolation_problems(between: "Interpolation", phases: Sequence[str]) -> 
 
 def network_problems(phase: "Phase", network: Network) -> Iterator[str]:
     """What a phase asks of a network that has nothing of the kind."""
+    if phase.solver is not None and solvable_layer(network.head) is None:
+        yield (
+            "solves the head on the features in front of it, which takes a head of one linear "
+            "layer, but this one has more: leave head.hidden out, or use frozen"
+        )
     learning = phase.learning(network)
     body = {name for name in learning if network.group_of(name) != HEAD}
     if phase.only != "everything" and not body:

@@ -251,7 +251,10 @@ class Study(Settings):
             tables = values.get("strategy")
             if isinstance(tables, Mapping):
                 filled["strategy"] = {
-                    name: {"kind": name, **_with_defaults(table, defaults)}
+                    name: {
+                        "kind": name,
+                        **_with_defaults(table, _handed_down(name, table, defaults)),
+                    }
                     if isinstance(table, Mapping)
                     else table
                     for name, table in tables.items()
@@ -419,6 +422,17 @@ def _is_valid_training(values: Any) -> bool:
     except ValidationError:
         return False
     return True
+
+
+def _handed_down(
+    name: str, table: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """The ``[training]`` defaults, for a strategy that trains; none for one that does not."""
+    try:
+        kind = find_strategy(str(table.get("kind", name)))
+    except StudyError:
+        return defaults  # told where strategies are built
+    return defaults if kind is None or kind.takes_training else {}
 
 
 def _with_defaults(own: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from headstart.networks.groups import Network
 from headstart.networks.heads import zero_output
 from headstart.networks.selections import has_statistics
 from headstart.seeding import generator, stream_seed
+from headstart.strategies.head_solver import HeadSolver
 from headstart.strategies.plan import Phase, Plan
 from headstart.training.augmented import ChangedPictures, Mixing
 from headstart.training.batches import Batches, Inputs, batch_sizes
@@ -21,6 +22,7 @@ from headstart.training.evaluate import evaluate_loss
 from headstart.training.interpolation import interpolate, snapshot
 from headstart.training.regularisers import Regularisation, starting_point, watches_features
 from headstart.training.schedules import rate_factor
+from headstart.training.solve import solve_head
 from headstart.training.steps import Batch, Steps
 
 
@@ -116,8 +118,12 @@ def fit(
             set_modes(network, phase)
             way_in = at_the_pictures if watches_features(phase) else enter
             entry = way_in(network, phase, _changed(train, phase, seed), valid)
-            near = Regularisation(network, phase, entry.model, source, seed)
-            course = _Course(network, phase, entry, near, seed, clock, class_names)
+            course: _Course | _Solution
+            if phase.solver is not None:
+                course = _Solution(network, phase.name, phase.solver, entry, clock)
+            else:
+                near = Regularisation(network, phase, entry.model, source, seed)
+                course = _Course(network, phase, entry, near, seed, clock, class_names)
             for epoch in course.epochs(first=len(done) + 1):
                 done.append(epoch)
                 if on_epoch is not None:
@@ -182,6 +188,25 @@ class _Clock:
     @property
     def seconds(self) -> float:
         return time.perf_counter() - self._started
+
+
+class _Solution:
+    """A phase that solves the head at once: one line of the learning curve, and no step."""
+
+    steps = 0
+
+    def __init__(
+        self, network: Network, name: str, solver: HeadSolver, entry: Entry, clock: _Clock
+    ) -> None:
+        self._name = name
+        self._clock = clock
+        self._solved = solve_head(network, solver, entry)
+        self.kept = (self._solved.val_loss, self._solved.val_accuracy)
+
+    def epochs(self, first: int) -> Iterator[Epoch]:
+        """The line of the learning curve."""
+        train_loss = self._solved.train_loss
+        yield Epoch(self._name, first, train_loss, *self.kept, self._clock.seconds)
 
 
 class _Course:

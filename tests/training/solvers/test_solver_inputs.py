@@ -1,6 +1,7 @@
 """Solvers with examples that are poor, odd or of no use, and what is made of scores."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -112,8 +113,9 @@ def test_penalties_and_their_like_must_make_sense() -> None:
     assert problems(lambda: fit_lda(x, y, 2, [0.0, 1.1])) == (
         "shrinkages above 0 and at most 1 are needed, got [0.0, 1.1]",
     )
-    for wrong in ([], [0], [7, 8]):
-        (problem,) = problems(lambda wrong=wrong: neighbour_heads(x, y, 2, wrong))
+    none: list[int] = []
+    for wrong in (none, [0], [7, 8]):
+        (problem,) = problems(partial(neighbour_heads, x, y, 2, wrong))
         assert problem.endswith("at least one number from 1 to the 6 pictures is needed")
 
 
