@@ -8,13 +8,12 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-
-from headstart.training.batches import Batches
 
 Features = NDArray[np.float32]
 Compute = Callable[[Tensor], Tensor]
@@ -42,13 +41,26 @@ class Extracting:
         return f"{self.done:,} ({rate:,.0f} a second)"
 
 
+class Pictures(Protocol):
+    """What can be extracted from: pictures in a stated order."""
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """The pictures as they are stored, among others; only their shape is looked at."""
+
+    def __len__(self) -> int: ...
+
+    def inputs(self, rows: slice) -> Tensor:
+        """Scaled float32 pictures (batch, channels, height, width)."""
+
+
 def block_size(picture_shape: tuple[int, ...]) -> int:
     """How many pictures of a shape go through at once."""
     return max(1, min(_LARGEST_BLOCK, _BLOCK_BYTES // (4 * math.prod(picture_shape))))
 
 
 def extract(
-    compute: Compute, batches: Batches, tell: Callable[[Extracting], None] | None = None
+    compute: Compute, batches: Pictures, tell: Callable[[Extracting], None] | None = None
 ) -> Iterator[Features]:
     """The features of pictures, in order, block by block.
 

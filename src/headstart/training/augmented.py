@@ -8,9 +8,13 @@ row: how a picture is changed depends on nothing else.
 import importlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
+from importlib.metadata import version
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from headstart.errors import TrainingError
@@ -87,11 +91,47 @@ class ChangedPictures:
                 changed[place] = self._change(pixels[place].permute(2, 0, 1)).permute(1, 2, 0)
         return self.batches.scaled(changed)
 
+    def hashes(self, pictures: NDArray[np.bytes_]) -> NDArray[np.bytes_]:
+        """A content hash for every row: equal ones look the same, shape (rows,), dtype S16.
+
+        Args:
+            pictures: The content hash of each picture as it is, shape (N,).
+        """
+        made_by = (
+            f"torchvision {version('torchvision')} {self.augment.model_dump_json()} {self.seed}"
+        )
+        found = [
+            sha256(f"{made_by} {view} {row}".encode() + picture).hexdigest()[:16]
+            for view in range(max(1, self.views))
+            for row, picture in enumerate(pictures.tolist())
+        ]
+        return np.array(found, dtype="S16")
+
     def in_order(self) -> Iterator[tuple[Tensor, Tensor | None]]:
         """All rows in order, in large batches."""
         for start in range(0, len(self), _IN_ORDER):
             rows = slice(start, min(start + _IN_ORDER, len(self)))
             yield self.inputs(rows), None if self.labels is None else self.labels[rows]
+
+
+class SomeViews:
+    """Some rows of changed pictures, in an order of their own, to look at once.
+
+    Attributes:
+        values: The pictures as they are stored, among others.
+    """
+
+    def __init__(self, pictures: ChangedPictures, rows: NDArray[np.int64]) -> None:
+        self.values = pictures.batches.values
+        self._pictures = pictures
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def inputs(self, rows: slice) -> Tensor:
+        """Scaled float32 pictures (batch, channels, height, width) of some of them."""
+        return self._pictures.inputs(torch.from_numpy(self._rows[rows]).to(self._pictures.device))
 
 
 class Mixing:
