@@ -27,6 +27,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "surgical": [{}, {"block": "conv_2"}],
     "norms_and_biases": [{}, {"parts": "biases"}, {"parts": "norms", "batch_norm": "frozen"}],
     "wise_ft": [{}, {"alpha": "auto"}],
+    "ridge": [{}, {"choose": "left_out"}],
 }
 
 
@@ -40,7 +41,7 @@ OURS = [
     for name in STRATEGIES
     for values in VARIANTS.get(name, [{}])
 ]
-WHOLE_TRIALS = {"the source is not changed", "test labels are not read"}
+WHOLE_TRIALS = {"the source is not changed", "test labels are not read", "planned equals naive"}
 
 
 @pytest.mark.parametrize(("strategy", "wholly"), OURS, ids=lambda value: getattr(value, "kind", ""))
@@ -168,10 +169,17 @@ def test_trials_that_break_a_clause_are_caught(monkeypatch: pytest.MonkeyPatch) 
         labels = workplace.task(key.seed).test.open_labels("cheat", lambda *_: None)
         return replace(real(workplace, key), weights_hash=str(labels.tolist()))
 
+    def sharing_too_much(workplace: Workplace, key: TrialKey) -> TrialOutcome:
+        outcome = real(workplace, key)
+        off = outcome.test_probabilities + (0 if workplace.naive else 0.01)
+        return replace(outcome, test_probabilities=off)
+
     for broken, clause, message in (
         (writing_to_the_source, "the source is not changed",
          "the source's seed-0.json was changed by a trial"),
         (reading_test_labels, "test labels are not read", "a trial ended otherwise when only"),
+        (sharing_too_much, "planned equals naive",
+         "with features kept, a probability is 0.01 off what it is without"),
     ):  # fmt: skip
         monkeypatch.setattr(Workplace, "fit_trial", broken)
         with pytest.raises(ContractError) as caught:
@@ -185,4 +193,4 @@ def test_clauses_can_be_chosen_by_name() -> None:
     assert str(caught.value).startswith(
         "no clause 'same seed, same results'; did you mean 'same seed, same result'? Known: "
     )
-    assert len(CLAUSES) == 7
+    assert len(CLAUSES) == 8

@@ -31,6 +31,7 @@ Clause = Callable[[Strategy, MakeNetwork], Iterator[str]]
 
 _STEPS = 6  # of each phase, enough for everything that learns to move
 _RATE = 0.05
+_ROUNDING = 1e-3  # of probabilities: batches of another size round otherwise
 
 
 class ContractError(HeadstartError, AssertionError):
@@ -193,6 +194,16 @@ def _keeps_test_labels_shut(strategy: Strategy, _: MakeNetwork) -> Iterator[str]
         yield "a trial ended otherwise when only the test labels were others: they were read"
 
 
+def _planned_equals_naive(strategy: Strategy, _: MakeNetwork) -> Iterator[str]:
+    said = []
+    for naive in (False, True):
+        with small_study(strategy, naive=naive) as workplace:
+            said.append(workplace.fit_trial(TrialKey("mine", 0, "all")).test_probabilities)
+    apart = float(abs(said[0] - said[1]).max())
+    if apart > _ROUNDING:
+        yield f"with features kept, a probability is {apart:.3g} off what it is without"
+
+
 def _held(network: Network) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in network.state_dict().items()}
 
@@ -210,5 +221,6 @@ CLAUSES: Mapping[str, Clause] = {
     "same seed, same result": _repeats,
     "the source is not changed": _leaves_the_source,
     "test labels are not read": _keeps_test_labels_shut,
+    "planned equals naive": _planned_equals_naive,
 }
 """Every clause by name; each is a function that yields what breaks it."""

@@ -11,8 +11,10 @@ import torch
 from pydantic import TypeAdapter
 
 from headstart.data.image_set import ImageSet
+from headstart.data.picture_cache import PictureCache
 from headstart.data.scaling import Scaling
 from headstart.data.tasks import Examples
+from headstart.engine.keeper import Keeper
 from headstart.networks.builders import NetworkSettings, build_network
 from headstart.networks.groups import Network
 from headstart.networks.heads import HeadSettings
@@ -30,14 +32,14 @@ NETWORK = {
         {"batch_norm": True},
         {"conv": 6},
         {"batch_norm": True},
-        {"dropout": 0.2},
         {"dense": 7, "activation": "tanh"},
+        {"dropout": 0.2},
     ],
 }
 
 
 def small_network(seed: int = 0) -> Network:
-    """Two convolutions with BatchNorm, dropout, a dense layer, a head for three classes."""
+    """Two convolutions with BatchNorm, a dense layer, dropout, a head for three classes."""
     settings = TypeAdapter(NetworkSettings).validate_python(NETWORK)
     return build_network(settings, HeadSettings(), SHAPE, 3, seed)
 
@@ -58,12 +60,15 @@ def small_batches(count: int, seed: int) -> Batches:
 
 
 @contextmanager
-def small_study(strategy: Strategy, *, shuffle_test_labels: bool = False) -> Iterator[Workplace]:
+def small_study(
+    strategy: Strategy, *, shuffle_test_labels: bool = False, naive: bool = False
+) -> Iterator[Workplace]:
     """A workplace in which the strategy has one trial, with its source trained.
 
     Args:
         strategy: Takes part as ``"mine"``.
         shuffle_test_labels: Whether the test labels are others than they should be.
+        naive: Whether the trial does all of its work by itself, with nothing kept.
     """
     train, test = small_pictures(100, len(CLASSES), 1), small_pictures(30, len(CLASSES), 2)
     # Within the task, as which pictures are its own follows from their labels.
@@ -87,7 +92,9 @@ def small_study(strategy: Strategy, *, shuffle_test_labels: bool = False) -> Ite
         }
     )
     with tempfile.TemporaryDirectory() as folder:
-        workplace = Workplace(study, partial(_given, images), Path(folder))
+        workplace = Workplace(study, partial(_given, images), Path(folder), naive)
+        # Features are kept here, not in the user's cache.
+        vars(workplace)["keeper"] = Keeper(images, PictureCache(Path(folder) / "kept"))
         workplace.train_source(0)
         yield workplace
 
