@@ -21,6 +21,7 @@ from headstart.engine.extract import Extracting, extract, in_evaluation
 from headstart.engine.feature_store import Kept, Wanted, keep_features
 from headstart.networks.groups import Network, weights_hash
 from headstart.strategies.plan import Phase, Plan
+from headstart.training.augmented import ChangedPictures, SomeViews
 from headstart.training.batches import Batches, Inputs, StoredInputs
 from headstart.training.entry import Entry, at_the_pictures
 
@@ -69,14 +70,7 @@ class Keeper:
         self, halves: Halves, cut: Cut, pictures: Batches, rows: NDArray[np.int64]
     ) -> Kept:
         """The features of some rows of the image set at a cut, in their order."""
-        made_by = "\n".join(
-            [
-                weights_hash(halves.prefix.state_dict()),
-                halves.code,
-                _described(pictures.scaling),
-                f"torch {torch.__version__} {pictures.device.type} float32",
-            ]
-        )
+        made_by = _made_by(halves, pictures)
         wanted = Wanted(made_by, self.images.hashes[rows], cut.shape)
         held = self._held.get((made_by, rows.tobytes()))
         if held is None:
@@ -88,9 +82,29 @@ class Keeper:
                 self.cache,
             )
             self._held = {(made_by, rows.tobytes()): held}  # the last one only
-            if held.warning:
-                self.warnings[held.warning] = None
+            self._warn(held)
         return held
+
+    def view_features(self, halves: Halves, cut: Cut, views: ChangedPictures) -> Kept:
+        """The features at a cut of all views of a trial's training pictures, in their order."""
+        wanted = Wanted(
+            _made_by(halves, views.batches),
+            views.hashes(self.images.hashes[views.batches.rows]),
+            cut.shape,
+        )
+        kept = keep_features(
+            wanted,
+            lambda numbers: extract(
+                in_evaluation(halves.prefix), SomeViews(views, numbers), self.tell
+            ),
+            self.cache,
+        )
+        self._warn(kept)
+        return kept
+
+    def _warn(self, kept: Kept) -> None:
+        if kept.warning:
+            self.warnings[kept.warning] = None
 
 
 @dataclass(frozen=True)
@@ -107,8 +121,15 @@ class Doorway:
 
     def enter(self, network: Network, phase: Phase, train: Inputs, valid: Inputs) -> Entry:
         """Where a phase enters (`headstart.training.entry.Enter`)."""
-        differs = phase.augments or phase.views > 0
-        cut = None if differs else self.keeper.cuts(network).before(network, phase)
+        cut = None if phase.augments else self.keeper.cuts(network).before(network, phase)
+        if isinstance(train, ChangedPictures):
+            if cut is None or not (self._has(train.batches) and self._has(valid)):
+                return Entry(network, train, valid)
+            model, (chosen_with,) = self._behind(network, cut, [valid])
+            halves = self.keeper.cuts(network).split(network, cut)
+            values = self.keeper.view_features(halves, cut, train).values
+            views = StoredInputs(values, np.arange(len(train)), train.labels, train.device)
+            return Entry(model, views, chosen_with)
         parts = [part for part in (train, valid) if self._has(part)]
         if cut is None or len(parts) < 2:
             return Entry(network, train, valid)
@@ -164,6 +185,18 @@ class _NoDoor:
 
 
 NO_DOOR = _NoDoor()
+
+
+def _made_by(halves: Halves, pictures: Batches) -> str:
+    """What features depend on beside the pictures, as text."""
+    return "\n".join(
+        [
+            weights_hash(halves.prefix.state_dict()),
+            halves.code,
+            _described(pictures.scaling),
+            f"torch {torch.__version__} {pictures.device.type} float32",
+        ]
+    )
 
 
 def _described(scaling: Scaling) -> str:

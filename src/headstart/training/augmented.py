@@ -97,9 +97,8 @@ class ChangedPictures:
         Args:
             pictures: The content hash of each picture as it is, shape (N,).
         """
-        made_by = (
-            f"torchvision {version('torchvision')} {self.augment.model_dump_json()} {self.seed}"
-        )
+        how = self.augment.model_dump_json(exclude={"views", "mixup", "cutmix"})
+        made_by = f"torchvision {version('torchvision')} {how} {self.seed}"
         found = [
             sha256(f"{made_by} {view} {row}".encode() + picture).hexdigest()[:16]
             for view in range(max(1, self.views))
