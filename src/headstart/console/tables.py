@@ -188,6 +188,9 @@ def print_layout(layout: "Layout") -> None:
         )
     phases = table("strategy", "phase", "lasts", "learning rates")
     phases.add_column("trains", justify="right")
+    augmented = any(phase.pictures for phase in layout.phases)
+    if augmented:
+        phases.add_column("training pictures")
     for phase in layout.phases:
         phases.add_row(
             phase.strategy,
@@ -195,6 +198,7 @@ def print_layout(layout: "Layout") -> None:
             phase.duration,
             _rates_words(phase.rates),
             f"{phase.trainable:,}",
+            *([phase.pictures or "as they are"] if augmented else []),
         )
     out.print()
     out.print(phases)

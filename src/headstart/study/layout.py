@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from headstart.networks.groups import Network, count_parameters
+from headstart.strategies.plan import Phase
 from headstart.study.workplace import Workplace
 
 
@@ -38,6 +39,7 @@ class StrategyRow:
         duration: In words.
         rates: Layer group → learning rate, None where frozen.
         trainable: Parameters that learn in this phase.
+        pictures: How it sees the training pictures, in words; empty: as they are.
     """
 
     strategy: str
@@ -45,6 +47,7 @@ class StrategyRow:
     duration: str
     rates: dict[str, float | None]
     trainable: int
+    pictures: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ def layout(workplace: Workplace) -> Layout:
                     duration=f"{phase.steps} steps" if phase.steps else f"{phase.epochs} epochs",
                     rates={group: phase.rates[group] for group in network.group_names},
                     trainable=count_parameters(phase.learning(network).values()),
+                    pictures=_pictures_words(phase),
                 )
             )
     source = workplace.study.source
@@ -98,6 +102,15 @@ def layout(workplace: Workplace) -> Layout:
         parameters=count_parameters(network.parameters()),
         source_units=units,
     )
+
+
+def _pictures_words(phase: Phase) -> str:
+    """How a phase sees the training pictures; augmentation that is off is told, too."""
+    if phase.augments:
+        return "changed anew every epoch"
+    if phase.views:
+        return f"{phase.views} fixed views"
+    return "as they are: no views" if phase.recipe.augment.is_on else ""
 
 
 def _is_claimed(module: nn.Module, network: Network) -> bool:
