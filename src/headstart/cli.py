@@ -227,8 +227,11 @@ def show(study_file: StudyFile) -> None:
         from headstart.study.layout import layout
         from headstart.study.spec import load_study
 
-        shown = layout(open_workplace(load_study(study_file), listener))
+        study = load_study(study_file)
+        shown = layout(open_workplace(study, listener))
     console.print_layout(shown)
+    if study.split.folds is not None:
+        console.print_line(console.folds_words(study.split.folds, study.split.repeats))
 
 
 @app.command()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from headstart.console.tables import print_results
 from headstart.data.image_set import ImageSet
 from headstart.errors import RecordsError, StudyError
 from headstart.report.from_records import report_content
@@ -183,3 +184,13 @@ def test_a_class_too_small_for_so_many_folds_is_named(
     images = ImageSet.from_arrays(few.pictures[rows], few.labels[rows].astype(str))
     with pytest.raises((StudyError, RecordsError), match="split has no picture of '2'"):
         compare(folds_study(), folder, images=images)
+
+
+def test_the_command_line_says_that_pairs_are_folds(
+    compared: Results, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_results(compared)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "labels folds points" in shown
+    assert "cross-validation over 3 folds, dealt out 2 times: a pair is a fold" in shown
+    assert "standard deviation over folds" in shown

@@ -4,6 +4,7 @@ Importing this loads nothing slow, so that the first line can be shown at once.
 """
 
 from headstart.console.live import listening as listening
+from headstart.console.tables import folds_words as folds_words
 from headstart.console.tables import output as output
 from headstart.console.tables import print_catalog as print_catalog
 from headstart.console.tables import print_json as print_json

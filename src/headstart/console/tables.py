@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
 _VERDICT_STYLES = {"better": "green", "worse": "red", "equivalent": "blue", "undecided": "yellow"}
 
+_WIDE = 100  # from so many characters on there is room for a further interval
+
 _LEGEND = (
-    "accuracy in percent: mean ± standard deviation over seeds; by chance: the deviation that so "
-    "few test pictures alone would give; trained: parameters; seconds: median of one fit"
+    "accuracy in percent: mean ± standard deviation over seeds (the deviation that so few test "
+    "pictures alone would give); trained: parameters; seconds: median of one fit"
 )
 
 
@@ -52,7 +54,7 @@ def print_results(results: "Results") -> None:
         out.print(Text(folds_words(**folds), style="dim"))
     out.print()
     if results.summary["comparisons"]:
-        out.print(_comparisons_table(results.summary))
+        out.print(_comparisons_table(results.summary, out.width))
         for entry, sentence in zip(
             results.summary["comparisons"], results.sentences(), strict=True
         ):
@@ -104,18 +106,17 @@ def _failures(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 def _strategies_table(results: "Results") -> Table:
     shown = table("strategy")
     interval = _interval_words(results.summary)
-    for name in ("labels", "trials", "accuracy", "by chance", interval, "trained", "seconds"):
+    for name in ("labels", "trials", "accuracy", interval, "trained", "seconds"):
         shown.add_column(name, justify="right", no_wrap=True)
     for entry in results.summary["strategies"]:
         accuracy, low, high = (entry["accuracy"][key] for key in ("mean", "low", "high"))
-        spread = f" ± {100 * entry['spread']['observed']:.2f}" if entry["spread"] else ""
+        spread = _spread_words(entry["spread"])
         trained, seconds = entry["trainable_parameters"], entry["fit_seconds"]
         shown.add_row(
             entry["name"],
             str(entry["labels"]),
             str(entry["trials"]),
             f"{100 * accuracy:.2f}{spread}" if accuracy is not None else "–",
-            f"± {100 * entry['spread']['finite_test_set']:.2f}" if entry["spread"] else "–",
             f"{100 * low:.2f} to {100 * high:.2f}" if low is not None else "–",
             f"{trained:,}" if trained is not None else "–",
             f"{seconds:.2f}" if seconds is not None else "–",
@@ -123,11 +124,19 @@ def _strategies_table(results: "Results") -> Table:
     return shown
 
 
-def _comparisons_table(summary: Mapping[str, Any]) -> Table:
+def _spread_words(spread: Mapping[str, float] | None) -> str:
+    """The deviation over seeds, beside that which the test pictures alone would give."""
+    if spread is None:
+        return ""
+    return f" ±{100 * spread['observed']:.2f} ({100 * spread['finite_test_set']:.1f})"
+
+
+def _comparisons_table(summary: Mapping[str, Any], width: int) -> Table:
     comparisons = summary["comparisons"]
     shown = table(f"against {comparisons[0]['b']}")
     pairs = "folds" if summary["cross_validation"] else "pairs"
-    together = ["all together"] if len(comparisons) > 1 else []
+    wide = width >= _WIDE and len(comparisons) > 1
+    together = ["all together"] if wide else []
     for name in ("labels", pairs, "points", _interval_words(summary), *together, "p", "errors"):
         shown.add_column(name, justify="right", no_wrap=True)
     for entry in comparisons:

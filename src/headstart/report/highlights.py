@@ -54,7 +54,7 @@ def highlights(content: ReportContent) -> tuple[Highlight, ...]:
 
 def _size(content: ReportContent) -> Highlight:
     done, asked = len(content.finished), len(content.trials)
-    seeds = words.counted(content.trials["seed"].nunique(), "seed")
+    seeds = words.counted(content.trials["seed"].nunique(), content.pair_name)
     value = f"{done:,} of {asked:,}" if done < asked else f"{done:,}"
     noun = "trial" if asked == 1 else "trials"
     return Highlight(value, f"{noun} finished, {seeds}")

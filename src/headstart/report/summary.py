@@ -320,10 +320,12 @@ def sentence(claim: Claim) -> str:
     """What may be said, and where nothing may be, what would help."""
     said = claim.sentence()
     result = claim.comparison
-    if result.verdict != "undecided" or result.variance is None or result.pairs < 6:
+    if result.verdict != "undecided" or result.pairs < 6:
         return said
     if "Holm" in result.note:
         return f"{said}; {result.note.split('; ')[-1]}"  # the note tells the rest
+    if result.variance is None:
+        return said
     advice = advise(result).sentence().removeprefix("undecided: ")
     return f"{said}; {advice}"
 

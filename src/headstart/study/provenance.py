@@ -43,7 +43,7 @@ def provenance(study: Study, images: ImageSet, content_hash: str) -> dict[str, s
         "threads a trial": str(settings.threads),
         "data": f"{images.name}, {len(images)} pictures, content hash {content_hash}",
         "data from": images.origin,
-        "seeds": ", ".join(map(str, settings.seeds)),
+        ("folds, by number" if study.split.folds else "seeds"): ", ".join(map(str, settings.seeds)),
     }
 
 
