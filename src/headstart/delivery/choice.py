@@ -53,15 +53,9 @@ def choose(records: StudyRecords) -> Choice:
     Raises:
         TrainingError: If no trial ended well.
     """
-    accuracies: dict[str, dict[int, float]] = {}
-    for row in records.rows:
-        if row["state"] == "complete":
-            accuracies.setdefault(row["strategy"], {})[row["seed"]] = row["val_accuracy"]
-    if not accuracies:
-        errors = dict.fromkeys(row["error"] for row in records.rows if row["error"])
-        raise TrainingError("no trial ended well, so there is nothing to deliver:", *errors)
-    measured = {name: float(np.mean(list(own.values()))) for name, own in accuracies.items()}
+    accuracies = _accuracies(records)
     selection = next((each for each in chosen(records) if each["labels"] == "all"), None)
+    measured = {name: float(np.mean(list(own.values()))) for name, own in accuracies.items()}
     winner = selection["winner"] if selection else max(measured, key=lambda name: measured[name])
     corrected = None
     if selection:
@@ -78,6 +72,21 @@ def choose(records: StudyRecords) -> Choice:
         why=tuple(_why(winner, measured, selection)),
         rule_of_thumb=_rule_of_thumb(records, winner, measured),
     )
+
+
+def _accuracies(records: StudyRecords) -> dict[str, dict[int, float]]:
+    """Validation accuracy by strategy and seed; over the seeds that all of them have, if any."""
+    found: dict[str, dict[int, float]] = {}
+    for row in records.rows:
+        if row["state"] == "complete" and row["labels"] == "all":
+            found.setdefault(row["strategy"], {})[row["seed"]] = row["val_accuracy"]
+    if not found:
+        errors = dict.fromkeys(row["error"] for row in records.rows if row["error"])
+        raise TrainingError("no trial ended well, so there is nothing to deliver", *errors)
+    shared = set.intersection(*(set(own) for own in found.values()))
+    if not shared:
+        return found
+    return {name: {seed: own[seed] for seed in sorted(shared)} for name, own in found.items()}
 
 
 def _median_seed(accuracies: dict[int, float]) -> int:
