@@ -31,6 +31,10 @@ class WeightAverage:
             return
         torch._foreach_lerp_(self._average, self._parameters, 1 - self._decay)
 
+    def tensors(self) -> dict[str, Tensor]:
+        """The average as it is now, by place: what is copied into it is taken on."""
+        return {str(place): tensor for place, tensor in enumerate(self._average)}
+
     @contextmanager
     def shown(self) -> Iterator[None]:
         """Within it, the parameters hold the average; afterwards what they held before."""

@@ -5,7 +5,7 @@ first of those imports the whole of PyTorch's compiler, which takes longer than 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +54,11 @@ class _Rule(ABC):
             gradients = [p.grad for p in parameters if p.grad is not None]
             state = [[column[n] for n in used] for column in self._state]
             self.update(parameters, gradients, state, lr)
+
+    def tensors(self) -> Iterator[Tensor]:
+        """The state as it is now, tensor by tensor."""
+        for column in self._state:
+            yield from column
 
     def counters(self, parameters: Sequence[Tensor]) -> list[Tensor]:
         """A step counter for each parameter, where PyTorch's kernels expect it."""
@@ -177,6 +182,15 @@ class PhaseOptimizer:
         by_gradient = phase.rate_rule == "relative_gradient_norm"
         self._shares = RelativeGradientNorms(self._parameters) if by_gradient else None
 
+    def tensors(self) -> dict[str, Tensor]:
+        """All state by name, as it is now: what is copied into it is taken on."""
+        state = {
+            f"rule {number}, {place}": tensor
+            for number, (rule, _) in enumerate(self._rules)
+            for place, tensor in enumerate(rule.tensors())
+        }
+        return state if self._shares is None else {**state, "shares": self._shares.sums}
+
     def zero_grad(self) -> None:
         """Forget the gradients."""
         for parameter in self._parameters:
@@ -226,7 +240,7 @@ class RelativeGradientNorms:
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
         self._parameters = parameters
-        self._sums = torch.zeros(len(parameters))
+        self.sums = torch.zeros(len(parameters))
 
     def after_this_step(self) -> list[float]:
         """Take the gradients that are there now into account; the shares, each in [0, 1]."""
@@ -236,10 +250,10 @@ class RelativeGradientNorms:
             [none if p.grad is None else p.grad.norm() for p in self._parameters]
         )
         ratios = torch.where(norms > 0, gradients / norms, 0.0).cpu()
-        self._sums += ratios
-        largest = float(self._sums.max()) or 1.0
+        self.sums += ratios
+        largest = float(self.sums.max()) or 1.0
         weightless = (norms == 0).tolist()
         return [
             1.0 if empty else ratio / largest
-            for ratio, empty in zip(self._sums.tolist(), weightless, strict=True)
+            for ratio, empty in zip(self.sums.tolist(), weightless, strict=True)
         ]

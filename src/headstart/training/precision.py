@@ -1,6 +1,6 @@
 """The precision of the arithmetic while training."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
@@ -65,6 +65,16 @@ class Arithmetic:
         """Take the gradients of a loss."""
         scaled = value if self._scaler is None else self._scaler.scale(value)
         scaled.backward()  # type: ignore[no-untyped-call]
+
+    @property
+    def scale(self) -> dict[str, float]:
+        """How gradients are scaled, as plain data; empty where they are not."""
+        return {} if self._scaler is None else dict(self._scaler.state_dict())
+
+    def set_scale(self, scale: Mapping[str, float]) -> None:
+        """Go on with such a scale."""
+        if self._scaler is not None:
+            self._scaler.load_state_dict(dict(scale))
 
     def step(self, optimizer: _Steps, factor: float, clip_norm: float) -> None:
         """Clip the gradients, and update the weights.

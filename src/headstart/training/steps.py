@@ -9,6 +9,7 @@ from torch import Tensor
 from headstart.networks.groups import Network
 from headstart.strategies.plan import Phase
 from headstart.training.averaging import WeightAverage
+from headstart.training.checkpoints import Standing, copy_into
 from headstart.training.objective import Objective
 from headstart.training.optimizers import PhaseOptimizer
 from headstart.training.precision import Arithmetic, choose_precision
@@ -78,6 +79,21 @@ class Steps:
         if self._average is not None:
             self._average.update()
         return value.detach()
+
+    def standing(self) -> Standing:
+        """All state that the next step depends on."""
+        average = {} if self._average is None else self._average.tensors()
+        tensors = {f"optimizer:{name}": each for name, each in self._optimizer.tensors().items()}
+        tensors |= {f"average:{name}": each for name, each in average.items()}
+        return Standing(tensors, {"scale": self._arithmetic.scale})
+
+    def go_on_from(self, standing: Standing) -> None:
+        """Take on what `standing` told."""
+        if self._average is not None:
+            self._average.update()  # makes room for it
+            copy_into(self._average.tensors(), standing.part("average"))
+        copy_into(self._optimizer.tensors(), standing.part("optimizer"))
+        self._arithmetic.set_scale(standing.facts["scale"])
 
     @contextmanager
     def worth_keeping(self) -> Iterator[None]:
