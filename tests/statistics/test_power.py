@@ -169,3 +169,13 @@ def test_plans_that_make_no_sense_are_refused() -> None:
     assert len(caught.value.problems) == 3
     with pytest.raises(StudyError, match="margin must be 0 or more"):
         Goal(margin=-0.1, alpha=0, chance=1)
+
+
+def test_every_chance_is_a_number_however_sure_the_verdict_is() -> None:
+    # SciPy's noncentral t has no number for the far tail of these.
+    split = VarianceSplit(
+        0.021135265700483102, 0.1111111111111112, 0.2844202898550723, n_seeds=3, n_pictures=24
+    )
+    assert power(split, -0.2916666666666667, 40, 120, alpha=0.05 / 3) == pytest.approx(1)
+    for difference in np.linspace(0.2, 0.4, 400).tolist():
+        assert 0 <= power(split, difference, 40, 120, alpha=0.05 / 3) <= 1

@@ -139,7 +139,9 @@ def power(
     shift = abs(difference) / error
     if shift > 8:  # the noncentral t loses its digits there, and the other side is long gone
         return float(stats.norm.cdf(shift - reach))
-    return float(stats.nct.sf(reach, degrees, shift) + stats.nct.cdf(-reach, degrees, shift))
+    beyond = float(stats.nct.cdf(-reach, degrees, shift))
+    # SciPy has no number for it where it is far too small to matter.
+    return float(stats.nct.sf(reach, degrees, shift)) + (0.0 if math.isnan(beyond) else beyond)
 
 
 def power_equivalence(
