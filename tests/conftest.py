@@ -1,6 +1,6 @@
 """What holds for the whole suite."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 # A busy machine is no failure.
 settings.register_profile("headstart", deadline=None)
 settings.load_profile("headstart")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What the suite keeps is kept apart from the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEADSTART_CACHE", str(tmp_path_factory.mktemp("kept")))
+        yield
 
 
 @pytest.fixture
@@ -71,6 +79,7 @@ def _made_records(
         "curves": [],
         "sources": {},
         "test_labels": truth,
+        "test_groups": None,
         "test_reads": [next_entry([], when="2026", split="a", reader="compare", purpose="score")],
         "design": None,
         "gate": {},

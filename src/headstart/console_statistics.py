@@ -11,7 +11,7 @@ from headstart.data.tasks import Budget
 from headstart.errors import StudyError
 from headstart.report.planning import Curve, curves
 from headstart.report.results import labels_words
-from headstart.report.summary import confidence, ledger_sentence
+from headstart.report.summary import ledger_sentence
 from headstart.statistics.label_value import LabelWorth
 from headstart.statistics.ledger import check_chain
 from headstart.statistics.paired import Comparison, compare_pairs
@@ -64,7 +64,8 @@ def power_plans(records: StudyRecords, difference: float | None) -> list[Plan]:
             pairing.a.correct,
             pairing.b.correct,
             margin=records.study.study.margin,
-            confidence=confidence(records),
+            confidence=records.confidence,
+            groups=records.test_groups,
         )
         if pilot.variance is None:
             continue
@@ -173,7 +174,7 @@ def print_worths(worths: Mapping[str, LabelWorth]) -> None:
         out.print()
         out.print(Text(name, style="bold"), f"({worth.pairs} pairs)")
         shown = table()
-        for column in ("labels", "transfer", "scratch", "worth", "× (95% interval)", "power law"):
+        for column in ("labels", "transfer", "scratch", "worth", "× (interval)", "power law"):
             shown.add_column(column, justify="right")
         rows = zip(
             worth.budgets,

@@ -106,6 +106,29 @@ def test_intervals_that_hold_together_stand_beside_each_ones_own(content: Report
     assert "every one of them holds at once" in made.note
 
 
+def test_other_metrics_stand_with_their_intervals_and_claim_nothing(content: ReportContent) -> None:
+    assert tables.other_metrics(content) is None
+    first, *others = content.summary["comparisons"]
+    added = {
+        "metrics": {
+            "roc_auc": {"difference": 0.012, "low": -0.003, "high": 0.027},
+            "log_loss": {"difference": -0.25, "low": -0.4, "high": -0.1},
+        },
+        "probability_of_improvement": {"value": 0.7, "low": 0.48, "high": 0.86},
+    }
+    entries = [dict(first, **added), *others]
+    made = tables.other_metrics(
+        replace(content, summary=dict(content.summary, comparisons=entries))
+    )
+    assert made is not None
+    assert [row[2:] for row in made.rows] == [
+        ("Area under the ROC curve", "+1.20", "−0.30 to +2.70"),
+        ("Log loss (less is better)", "−0.250", "−0.400 to −0.100"),
+        ("Chance that a new seed of the first wins", "70%", "48% to 86%"),
+    ]
+    assert "verdicts are on accuracy" in made.note
+
+
 def test_in_a_cross_validation_pairs_are_folds(content: ReportContent) -> None:
     summary = dict(content.summary, cross_validation={"folds": 5, "repeats": 2})
     made = replace(content, summary=summary)

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from headstart.data.tasks import Budget
-from headstart.statistics.access import widened_alpha
 from headstart.statistics.selection import Selection, best_of
 from headstart.study.results import StudyRecords, Validation
 
@@ -28,8 +27,7 @@ def chosen(records: StudyRecords) -> list[dict[str, Any]]:
     folds = records.study.split.folds is not None
     alpha = records.study.study.alpha
     if folds:  # the labels of the folds were read as test labels are
-        reads = max(1, records.counted_reads)
-        alpha = widened_alpha(reads, records.study.study.test_read_budget, alpha)
+        alpha = 1 - records.confidence
     found = []
     for labels, validation in (_out_of_fold(records) if folds else records.validation).items():
         if len(np.unique(validation.pictures)) < _FEWEST_PICTURES:

@@ -89,6 +89,8 @@ def _worth(
         list(budgets),
         [answers.correct for answers in tables(arms[0])],
         [answers.correct for answers in tables(arms[1])],
+        confidence=records.confidence,
+        groups=records.test_groups,
     )
 
 

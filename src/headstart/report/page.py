@@ -41,6 +41,7 @@ def render(content: ReportContent) -> str:
         tables=tables,
         failed=tables.failures(content),
         sources=tables.sources(content),
+        metrics=tables.other_metrics(content),
         words=words,
         colours={
             name: palette.colour_variable(pair)

@@ -14,7 +14,7 @@ from headstart.report.choosing import chosen
 from headstart.report.gate import gate_summary
 from headstart.report.label_worth import worths_summary
 from headstart.report.planning import power_curves
-from headstart.statistics.access import AccessPolicy, widened_alpha
+from headstart.statistics.access import AccessPolicy
 from headstart.statistics.intervals import mean_interval, spread_of_finite_test_set
 from headstart.statistics.metrics import METRICS, compare_metric
 from headstart.statistics.multiplicity import Claim, Order, correct_family, order_with_ties
@@ -35,11 +35,7 @@ _SMALLEST_P = 1e-15  # further out, normal quantiles have no meaning and soon no
 
 def confidence(records: StudyRecords) -> float:
     """The confidence of each interval: 95%, widened once the test split was read too often."""
-    settings = records.study.study
-    reads = max(1, records.counted_reads)
-    if settings.test_read_gate != "count":
-        reads = min(reads, settings.test_read_budget)  # beyond it nothing was told but by the gate
-    return 1 - widened_alpha(reads, settings.test_read_budget, settings.alpha)
+    return records.confidence
 
 
 def claims(records: StudyRecords) -> tuple[tuple[Budget, AnyPairing, Claim], ...]:
@@ -202,6 +198,7 @@ def _compare(records: StudyRecords, pairing: AnyPairing, resamples: int = 10_000
         margin=records.study.study.margin,
         confidence=confidence(records),
         resamples=resamples,
+        groups=records.test_groups,
     )
 
 
@@ -216,7 +213,9 @@ def _strategy(records: StudyRecords, name: str, labels: Budget) -> dict[str, Any
     if isinstance(answers, FoldAnswers):
         interval = cross_validation.mean(records, answers, confidence(records))
     elif answers is not None:
-        interval = mean_interval(answers.correct, confidence=confidence(records))
+        interval = mean_interval(
+            answers.correct, confidence=confidence(records), groups=records.test_groups
+        )
     return {
         "name": name,
         "labels": labels,
@@ -379,6 +378,7 @@ def _metrics(records: StudyRecords, pairing: AnyPairing) -> dict[str, Mapping[st
             records.test_labels,
             confidence=confidence(records),
             resamples=_RESAMPLES_BESIDE,
+            groups=records.test_groups,
         )
         found[metric] = {
             "difference": result.difference,

@@ -97,12 +97,15 @@ def path_of(records: StudyRecords, pairing: Pairing) -> LooksPath | OpenPath:
     assert records.design is not None
     if "looks" not in records.design:
         open_end = OpenDesign(**records.design)
-        return follow_open(open_end, pairing.a.correct, pairing.b.correct)
+        return follow_open(
+            open_end, pairing.a.correct, pairing.b.correct, groups=records.test_groups
+        )
     values: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in records.design.items()
     }
-    return follow(Design(**values), pairing.a.correct, pairing.b.correct)
+    design = Design(**values)
+    return follow(design, pairing.a.correct, pairing.b.correct, groups=records.test_groups)
 
 
 def _declare_in(folder: Path, design: Design | OpenDesign, split: int) -> None:

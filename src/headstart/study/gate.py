@@ -19,6 +19,7 @@ from headstart.errors import RecordsError
 from headstart.seeding import stream_seed
 from headstart.statistics.access import Ladder, Thresholdout, transcript_alpha
 from headstart.statistics.intervals import interval_at_level
+from headstart.statistics.scores import merge_groups
 from headstart.statistics.sign_flip import MIN_PAIRS
 from headstart.statistics.variance import estimate_mean
 from headstart.study.records import Records, TrialKey
@@ -89,6 +90,7 @@ class Gatekeeper:
         self._truth = truth
         self._seed = stream_seed(0, "gate", split)
         self._tries = tries(records)
+        self._groups = records.described("test_groups").get("groups")
         self._tested = {
             (row["strategy"], row["seed"], row["labels"]): row for row in records.trials()
         }
@@ -194,7 +196,7 @@ class Gatekeeper:
         """What may be said of the best try, however it was found."""
         alpha, baseline = self._alpha(), self._settings.baseline
         correct = self._correct(best.strategy, best.labels, best.seeds)
-        interval = interval_at_level(correct, alpha)
+        interval = interval_at_level(correct, alpha, groups=self._groups)
         told: dict[str, Any] = {
             "strategy": best.strategy,
             "labels": best.labels,
@@ -210,7 +212,7 @@ class Gatekeeper:
         gaps = self._correct(best.strategy, best.labels, shared) - self._correct(
             baseline, best.labels, shared
         )
-        estimate = estimate_mean(gaps)
+        estimate = estimate_mean(merge_groups(gaps, self._groups))
         reach = estimate.reach(alpha)
         return told | {
             "against": baseline,

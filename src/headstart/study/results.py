@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from headstart.data.tasks import Budget
 from headstart.errors import RecordsError
+from headstart.statistics.access import widened_alpha
 from headstart.statistics.ledger import Entry
 from headstart.statistics.resampled import Resampling
 from headstart.study.database import sense_made_of
@@ -114,6 +115,8 @@ class StudyRecords:
         curves: One mapping an epoch.
         sources: By seed, one mapping a source trained here.
         test_labels: Shape (pictures,), None while nothing was scored.
+        test_groups: The group of each test picture, where the set has groups; they are drawn
+            together wherever pictures are resampled.
         test_reads: Every reading of the test labels, a chain that shows tampering.
         design: The looks that were declared, as plain data; None where none were.
         gate: What was tried through a gate (`headstart.study.gate`), as plain data; empty where
@@ -136,6 +139,7 @@ class StudyRecords:
     curves: list[dict[str, Any]]
     sources: dict[int, dict[str, Any]]
     test_labels: NDArray[np.int64] | None
+    test_groups: NDArray[np.int64] | None
     test_reads: list[Entry]
     design: dict[str, Any] | None
     gate: dict[str, Any]
@@ -181,6 +185,7 @@ class StudyRecords:
                 curves=[row for row in records.curves() if _key(row) in asked],
                 sources=records.sources(),
                 test_labels=labels,
+                test_groups=_groups(records, labels),
                 test_reads=records.test_reads(),
                 design=json.loads(records.meta("design") or "null"),
                 gate=records.described("gate"),
@@ -245,12 +250,34 @@ class StudyRecords:
         """How many readings of the present test split count against its budget."""
         return counted_reads(self.split_reads)
 
+    @property
+    def confidence(self) -> float:
+        """The confidence of each interval: 95%, widened once the split was read too often.
+
+        Beyond the budget nothing is told but by a gate, where the study has one.
+        """
+        settings = self.study.study
+        reads = max(1, self.counted_reads)
+        if settings.test_read_gate != "count":
+            reads = min(reads, settings.test_read_budget)
+        return 1 - widened_alpha(reads, settings.test_read_budget, settings.alpha)
+
     @cached_property
     def trials(self) -> "pd.DataFrame":
         """The trials in long form, one row each, as in ``trials.csv``."""
         import pandas as pd
 
         return pd.DataFrame(self.rows, columns=list(TRIAL_COLUMNS))
+
+
+def _groups(records: Records, labels: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
+    """The group of each test picture, as it was written down when they were read."""
+    found = records.described("test_groups").get("groups")
+    if found is None or labels is None:
+        return None
+    if len(found) != len(labels):
+        raise ValueError(f"{len(found)} groups for {len(labels)} test labels")
+    return np.asarray(found, dtype=np.int64)
 
 
 def _shared(one: Sequence[int], other: Sequence[int]) -> tuple[list[int], int]:

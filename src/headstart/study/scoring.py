@@ -80,6 +80,9 @@ def score_trials(
     if workplace.study.split.folds is None:
         labels = reading.open(task)
         records.keep_test_labels(labels, reading.split)
+        groups = task.images.groups
+        if groups is not None:
+            records.describe("test_groups", {"groups": groups[task.test.rows].tolist()})
         if _is_gated(workplace, records):
             Gatekeeper(records, settings, labels, reading.split).ask(unscored)
             return

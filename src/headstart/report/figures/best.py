@@ -61,8 +61,8 @@ def figure(content: ReportContent) -> Figure | None:
         title="The best one, its luck taken off",
         reading=(
             "The best of several looks better than it is, for it was also the luckiest. The ring "
-            "is its accuracy on the validation pictures as it stands, the dot what remains once "
-            f"that luck is taken off, the bar its 95% interval. {told}"
+            "is its accuracy on the pictures it was chosen on, as it stands, the dot what remains "
+            f"once that luck is taken off, the bar its interval. {told}"
         ),
         panels=(Panel("", (chart(content, draw, told),)),),
         numbers=_numbers(found),
@@ -86,12 +86,12 @@ def _numbers(found: pd.DataFrame) -> Table:
         Column("Chosen", numeric=False),
         Column(LABELS.heading, numeric=False),
         "Corrected",
-        "95% interval",
+        "Interval",
         "As it stands",
         "Chosen from",
         "Replayed choices won",
     ]
-    return table("Validation accuracy of the best strategy", columns, shown, METHOD)
+    return table("Accuracy of the best strategy on what it was chosen on", columns, shown, METHOD)
 
 
 def _chart(drawing: Drawing, found: pd.DataFrame) -> Spec:

@@ -21,7 +21,7 @@ HEIGHT = 240
 METHOD = (
     "Both curves are made never to fall (isotonic regression on the mean accuracy of each "
     "budget); between budgets they rise evenly on the logarithm of the labels. The worth is where "
-    "the curve from scratch reaches the accuracy that transfer has; 95% intervals by a crossed "
+    "the curve from scratch reaches the accuracy that transfer has; intervals by a crossed "
     "bootstrap over seeds (which draw the labels too) and test pictures, from 6 seeds on. Beyond "
     "the budgets that were tried it is a bound (≥, ≤), never continued."
 )
@@ -77,7 +77,7 @@ def figure(content: ReportContent) -> Figure | None:
             "takes. A line with an open ring goes on beyond what was tried."
         ),
         panels=(Panel("", charts),),
-        numbers=_numbers(marks),
+        numbers=_numbers(marks, content.interval_name),
     )
 
 
@@ -88,7 +88,7 @@ def _end(entry: dict[str, Any] | None) -> str:
     return f"{entry['beyond']}{words.whole(finite(entry['labels']))}"
 
 
-def _numbers(marks: pd.DataFrame) -> Table:
+def _numbers(marks: pd.DataFrame, name: str) -> Table:
     rows = [
         [
             mark["strategy"],
@@ -106,7 +106,7 @@ def _numbers(marks: pd.DataFrame) -> Table:
         "Test accuracy",
         "Labels from scratch",
         "Worth",
-        "95% interval of the labels",
+        f"{name} of the labels",
     ]
     return table("Worth in labels", columns, rows, METHOD)
 
