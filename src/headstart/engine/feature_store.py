@@ -119,7 +119,10 @@ def keep_features(wanted: Wanted, fill: Fill, cache: PictureCache) -> Kept:
 def _place(wanted: Wanted, cache: PictureCache) -> Path:
     made_by, pictures = (
         sha256(text).hexdigest()[:32]
-        for text in (wanted.made_by.encode(), wanted.hashes.astype("S16").tobytes())
+        for text in (
+            f"{wanted.made_by}\n{wanted.shape}".encode(),
+            wanted.hashes.astype("S16").tobytes(),
+        )
     )
     return cache.features / made_by / pictures
 

@@ -17,12 +17,12 @@ from headstart.data.image_set import ImageSet
 from headstart.data.picture_cache import PictureCache
 from headstart.data.scaling import Scaling
 from headstart.engine.cuts import Cut, Cuts, Halves, find_cuts
-from headstart.engine.extract import Extracting, extract, in_evaluation
+from headstart.engine.extract import Compute, Extracting, extract, in_evaluation
 from headstart.engine.feature_store import Kept, Wanted, keep_features
 from headstart.networks.groups import Network, weights_hash
 from headstart.strategies.plan import Phase, Plan
 from headstart.training.augmented import ChangedPictures, SomeViews
-from headstart.training.batches import Batches, Inputs, StoredInputs
+from headstart.training.batches import Batches, ChannelsLastInputs, Inputs, StoredInputs
 from headstart.training.entry import Entry, at_the_pictures
 
 Model = Callable[[Tensor], Tensor]
@@ -71,13 +71,15 @@ class Keeper:
     ) -> Kept:
         """The features of some rows of the image set at a cut, in their order."""
         made_by = _made_by(halves, pictures)
-        wanted = Wanted(made_by, self.images.hashes[rows], cut.shape)
+        wanted = Wanted(made_by, self.images.hashes[rows], _stored_shape(cut, pictures))
         held = self._held.get((made_by, rows.tobytes()))
         if held is None:
             held = keep_features(
                 wanted,
                 lambda numbers: extract(
-                    in_evaluation(halves.prefix), pictures.of_rows(rows[numbers]), self.tell
+                    _storable(in_evaluation(halves.prefix), cut, pictures),
+                    pictures.of_rows(rows[numbers]),
+                    self.tell,
                 ),
                 self.cache,
             )
@@ -161,11 +163,12 @@ class Doorway:
         pictures = parts[0]
         assert isinstance(pictures, Batches)
         kept = self.keeper.features(halves, cut, pictures, self.rows)
+        kind = ChannelsLastInputs if _is_channels_last(cut, pictures) else StoredInputs
         inputs = []
         for part in parts:
             assert isinstance(part, Batches)
             places = np.searchsorted(self.rows, part.rows)
-            inputs.append(StoredInputs(kept.values, places, part.labels, part.device))
+            inputs.append(kind(kept.values, places, part.labels, part.device))
         return halves.suffix, tuple(inputs)
 
 
@@ -191,12 +194,29 @@ def _made_by(halves: Halves, pictures: Batches) -> str:
     """What features depend on beside the pictures, as text."""
     return "\n".join(
         [
-            weights_hash(halves.prefix.state_dict()),
+            "",
             halves.code,
             _described(pictures.scaling),
             f"torch {torch.__version__} {pictures.device.type} float32",
         ]
     )
+
+
+def _is_channels_last(cut: Cut, pictures: Batches) -> bool:
+    """Whether what lies at a cut is a feature map with its channels last in memory."""
+    return pictures.channels_last and len(cut.shape) == 3
+
+
+def _stored_shape(cut: Cut, pictures: Batches) -> tuple[int, ...]:
+    """The shape of one picture's features as they are kept."""
+    return (*cut.shape[1:], cut.shape[0]) if _is_channels_last(cut, pictures) else cut.shape
+
+
+def _storable(compute: Compute, cut: Cut, pictures: Batches) -> Compute:
+    """What a prefix computes, in the order in which it is kept."""
+    if not _is_channels_last(cut, pictures):
+        return compute
+    return lambda inputs: compute(inputs).permute(0, 2, 3, 1)
 
 
 def _described(scaling: Scaling) -> str:

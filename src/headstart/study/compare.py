@@ -37,6 +37,7 @@ def train_and_score(
     jobs: int | None = None,
     listener: Listener = silent,
     reader: str = "compare",
+    naive: bool = False,
 ) -> StudyRecords:
     """Do a study's trials, score them, and read the records.
 
@@ -48,8 +49,9 @@ def train_and_score(
         jobs: How many trials to train at a time.
         listener: Told how it goes.
         reader: Who reads the test labels, for the ledger.
+        naive: Let every trial do all of its work by itself: the reference for what is shared.
     """
-    workplace = _opened(study, images, folder, listener)
+    workplace = _opened(study, images, folder, listener, naive=naive)
     content_hash = data_hash(workplace.images)
     enter_split(folder, study)
     records = Records.open(folder, create=True)
@@ -76,9 +78,16 @@ def open_workplace(study: Study, listener: Listener = silent) -> Workplace:
     return _opened(study, None, Path(), listener)
 
 
-def _opened(study: Study, images: ImageSet | None, folder: Path, listener: Listener) -> Workplace:
+def _opened(
+    study: Study,
+    images: ImageSet | None,
+    folder: Path,
+    listener: Listener,
+    *,
+    naive: bool = False,
+) -> Workplace:
     """A workplace with its pictures at hand, and every trial found to be possible."""
-    workplace = Workplace(study, _loader(study, images), folder)
+    workplace = Workplace(study, _loader(study, images), folder, naive)
     listener(Progress(f"reading {study.data.name or 'the pictures'}"))
     content = workplace.images
     for text in workplace.pictures.warnings:

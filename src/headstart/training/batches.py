@@ -112,6 +112,7 @@ class Batches(StoredInputs):
 
     Attributes:
         scaling: What happens to their numbers.
+        channels_last: Whether channels lie beside each other in memory.
     """
 
     def __init__(
@@ -135,7 +136,7 @@ class Batches(StoredInputs):
         self._factor = torch.from_numpy(1 / scaling.divisor).to(device)
         self._shifted = bool(scaling.shift.any())
         self._scaled = bool((scaling.divisor != 1).any())
-        self._channels_last = channels_last
+        self.channels_last = channels_last
 
     @classmethod
     def of(
@@ -163,7 +164,7 @@ class Batches(StoredInputs):
             None,
             self.scaling,
             self.device,
-            channels_last=self._channels_last,
+            channels_last=self.channels_last,
             rows=rows,
         )
 
@@ -184,4 +185,16 @@ class Batches(StoredInputs):
             values.mul_(self._factor)
         # (N, H, W, C) in memory is channels-last already; the view only renames the axes.
         values = values.permute(0, 3, 1, 2)
-        return values if self._channels_last else values.contiguous()
+        return values if self.channels_last else values.contiguous()
+
+
+class ChannelsLastInputs(StoredInputs):
+    """Feature maps stored as (height, width, channels), given out as (channels, height, width).
+
+    They lie in memory as they do inside a network that reads pictures channels-last, so that what
+    follows, dropout's draws included, is the same.
+    """
+
+    def inputs(self, rows: Tensor | slice) -> Tensor:
+        """Some rows, shape (batch, channels, height, width)."""
+        return super().inputs(rows).permute(0, 3, 1, 2)
