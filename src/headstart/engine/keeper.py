@@ -194,7 +194,7 @@ def _made_by(halves: Halves, pictures: Batches) -> str:
     """What features depend on beside the pictures, as text."""
     return "\n".join(
         [
-            "",
+            weights_hash(halves.prefix.state_dict()),
             halves.code,
             _described(pictures.scaling),
             f"torch {torch.__version__} {pictures.device.type} float32",
