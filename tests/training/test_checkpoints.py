@@ -59,7 +59,7 @@ def test_an_interrupted_fit_ends_with_the_same_bits(
     strategy: Any, kind: str, make_batches: Make, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """With dropout and BatchNorm, interrupted after every epoch in turn."""
-    if kind == "mlp" and getattr(strategy, "regularisers", ()):  # it has no BatchNorm
+    if kind == "mlp" and getattr(strategy, "regularisers", None):  # it has no BatchNorm
         strategy = strategy.model_copy(update={"regularisers": strategy.regularisers[:1]})
     start: Network = request.getfixturevalue(kind)()
     plan = strategy.plan(start.group_names)
