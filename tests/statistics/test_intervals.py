@@ -94,6 +94,20 @@ def test_error_reduction_has_no_lower_end_when_the_baseline_hardly_errs() -> Non
     assert reduction.high is not None
 
 
+def test_two_that_err_on_the_same_pictures_are_not_known_to_be_the_same() -> None:
+    errors = np.tile(np.arange(200) % 4 == 0, (6, 1)).astype(float)
+
+    reduction = error_reduction(errors, errors, 0.95)
+
+    assert reduction.value == 0
+    # ρ leaves the interval where |1 − ρ|·0.25 is beyond what two of 200 pictures allow
+    reach = stats.t.ppf(0.975, np.inf) * np.sqrt(2) / 200 / 0.25
+    assert reduction.low is not None
+    assert reduction.high is not None
+    assert -1.4 * reach < reduction.low < -0.9 * reach
+    assert 0.9 * reach < reduction.high < 1.4 * reach
+
+
 def test_error_reduction_is_nothing_without_errors_to_reduce() -> None:
     reduction = error_reduction(np.ones((6, 10)), np.zeros((6, 10)), 0.95)
 

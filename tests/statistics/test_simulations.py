@@ -12,7 +12,7 @@ import pytest
 from scipy import integrate, stats
 
 from headstart.errors import StudyError
-from headstart.statistics.simulations import choices, pairs
+from headstart.statistics.simulations import choices, folds, pairs
 from headstart.statistics.simulations.__main__ import CHECKS, insert, main
 from headstart.statistics.simulations.tallies import Cell, Tally, markdown, pooled, tally, tally_all
 from headstart.statistics.simulations.worlds import EQUAL, LABEL_WORLDS, UNEQUAL, World
@@ -53,6 +53,14 @@ def test_looking_after_every_seed_makes_no_more_false_claims_unless_one_peeks() 
     assert pooled(tallies, "false claims, e-value") <= 0.055
     assert pooled(tallies, "interval covered at the stop") >= 0.93
     assert pooled(tallies, "false claims, plain peeking") > 0.15
+
+
+def test_folds_fool_a_plain_t_test_but_not_the_corrected_one() -> None:
+    tallies = tally_all(folds.fold_cells(((5, 2), (5, 10)), (100,)), data_sets=300, seed=1)
+
+    assert pooled(tallies, "false claims") <= 0.055
+    assert pooled(tallies, "covered") >= 0.93
+    assert pooled(tallies, "false claims, plain t over folds") > 0.1
 
 
 def test_among_many_equal_strategies_holm_keeps_false_claims_rare() -> None:

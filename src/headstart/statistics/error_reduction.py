@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import brentq
@@ -48,7 +48,14 @@ def error_reduction(errors_a: Scores, errors_b: Scores, confidence: float) -> Er
     if len(errors_a) < 2:
         return ErrorReduction(1 - ratio, None, None)
     squares = mean_squares(errors_a, errors_b)
-    return fieller(ratio, lambda rho: squares.estimate(np.array([1.0, -rho])), confidence)
+    # two that err on the very same pictures may yet differ on two others, whatever the ratio
+    least = math.sqrt(2) / errors_a.shape[1] if np.array_equal(errors_a, errors_b) else 0.0
+
+    def contrast(rho: float) -> Estimate:
+        found = squares.estimate(np.array([1.0, -rho]))
+        return replace(found, standard_error=max(found.standard_error, least))
+
+    return fieller(ratio, contrast, confidence)
 
 
 def fieller(

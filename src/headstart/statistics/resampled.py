@@ -13,7 +13,7 @@ from headstart.statistics.intervals import Interval
 from headstart.statistics.paired import LOWER_IS_BETTER, Comparison, Verdict, decide
 from headstart.statistics.scores import checked_settings
 from headstart.statistics.sign_flip import MIN_PAIRS
-from headstart.statistics.variance import TINY, Estimate
+from headstart.statistics.variance import Estimate
 
 
 @dataclass(frozen=True)
@@ -106,11 +106,11 @@ class Resampling:
     def estimate(self, values: np.ndarray) -> Estimate:
         """The mean of one value a fold, with Nadeau and Bengio's standard error.
 
-        Where folds agree to the picture, two pictures are all the variance there is, as in
+        The variance is never below that of two pictures, as where nothing varies in
         `headstart.statistics.variance.MeanSquares.estimate`.
         """
         spread = (1 / len(values) + self.test / self.train) * float(values.var(ddof=1))
-        error = math.sqrt(max(spread, 2 / self.pictures**2 if spread < TINY else 0.0))
+        error = math.sqrt(max(spread, 2 / self.pictures**2))
         return Estimate(float(values.mean()), error, float(len(values) - 1))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from headstart.errors import HeadstartError, StudyError, nearest
-from headstart.statistics.simulations import choices, pairs
+from headstart.statistics.simulations import choices, folds, pairs
 from headstart.statistics.simulations.tallies import Cell, markdown, tally_all
 
 CHECKS: Mapping[str, tuple[int, Callable[[], list[Cell]]]] = {
@@ -20,6 +20,10 @@ CHECKS: Mapping[str, tuple[int, Callable[[], list[Cell]]]] = {
     "stopping": (1000, lambda: pairs.stopping_cells((20, 40), (200, 1000, 10_000))),
     "families": (400, lambda: pairs.family_cells((2, 5, 10), (12, 20), (200, 1000))),
     "equivalence": (1000, lambda: pairs.equivalence_cells((10, 20, 40), (1000, 2000))),
+    "cross-validation": (
+        2000,
+        lambda: folds.fold_cells(((5, 2), (10, 1), (5, 10)), (50, 100, 400)),
+    ),
     "worth": (300, lambda: choices.worth_cells((6, 10, 20), (1000,))),
     "best-of-20": (1000, lambda: choices.best_cells((200, 1000))),
     "analyst": (400, lambda: choices.analyst_cells((500, 2000))),
