@@ -9,6 +9,7 @@ import pytest
 from headstart.delivery.choice import choose
 from headstart.delivery.short_list import fit_study, is_affordable, strategy_tables
 from headstart.errors import StudyError, TrainingError
+from headstart.strategies import STRATEGIES
 from headstart.study.results import StudyRecords, Validation
 
 Made = Callable[..., StudyRecords]
@@ -74,15 +75,18 @@ def test_the_median_seed_is_delivered_and_not_the_luckiest(made_records: Made) -
     assert own[choice.seed] < max(own.values())
 
 
+FROZEN_BEST = {"scratch": 0.4, "frozen": 0.9, "fine_tune": 0.5}
+TRAINED_BEST = {"scratch": 0.4, "frozen": 0.5, "fine_tune": 0.9}
+
+
 @pytest.mark.parametrize(
     ("each", "rates", "expected"),
     [
-        (5000, {"scratch": 0.4, "frozen": 0.9, "fine_tune": 0.5}, "fine-tune the whole network (large); measured: "
-         "frozen, unlike what the rule says"),
-        (5000, {"scratch": 0.4, "frozen": 0.5, "fine_tune": 0.9}, "measured: fine_tune, as the rule says"),
-        (50, {"scratch": 0.4, "frozen": 0.5, "fine_tune": 0.9}, "measured: fine_tune, unlike what the rule says"),
+        (5000, FROZEN_BEST, "(large); measured: frozen, unlike what the rule says"),
+        (5000, TRAINED_BEST, "measured: fine_tune, as the rule says"),
+        (50, TRAINED_BEST, "measured: fine_tune, unlike what the rule says"),
     ],
-)  # fmt: skip
+)
 def test_the_rule_of_thumb_stands_beside_what_was_measured(
     made_records: Made, each: int, rates: dict[str, float], expected: str
 ) -> None:
@@ -110,15 +114,18 @@ def test_failures_leave_nothing_to_deliver(made_records: Made) -> None:
 class TestShortList:
     def test_auto_measures_the_list_and_a_control(self) -> None:
         study = fit_study(path=None, model="resnet18", pictures=100)
-        assert set(study.strategy) == {"frozen", "freeze_then_thaw", "fine_tune", "scratch"}
+        assert set(study.strategy) == {"probe", "lp_ft", "fine_tune", "scratch"}
         assert study.study.baseline == "scratch"
         without = fit_study(path=None, model="resnet18", pictures=100, control=False)
         assert "scratch" not in without.strategy
-        assert without.study.baseline == "frozen"
+        assert without.study.baseline == "probe"
 
-    def test_one_strategy_is_measured_alone(self) -> None:
-        study = fit_study(path=None, model="resnet18", strategy="layerwise", seeds=4)
-        assert list(study.strategy) == ["layerwise"]
+    @pytest.mark.parametrize(
+        "strategy", [name for name in STRATEGIES if name not in ("replace_top", "surgical")]
+    )
+    def test_every_strategy_can_be_asked_for_alone(self, strategy: str) -> None:
+        study = fit_study(path=None, model="resnet18", strategy=strategy, seeds=4)
+        assert list(study.strategy) == [strategy]
         assert study.study.seeds == (0, 1, 2, 3)
 
     def test_an_unknown_strategy_is_refused(self) -> None:
@@ -127,7 +134,7 @@ class TestShortList:
 
     def test_small_sets_get_more_epochs(self) -> None:
         small, large = strategy_tables(100), strategy_tables(50_000)
-        for name in small:
+        for name in ("lp_ft", "fine_tune", "scratch"):
             assert small[name]["epochs"] > large[name]["epochs"]
         assert strategy_tables(100, epochs=2)["fine_tune"]["epochs"] == 2
 

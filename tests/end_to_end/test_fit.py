@@ -103,7 +103,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 class TestAuto:
     def test_it_chooses_by_validation_and_says_why(self, fitted: Fitted) -> None:
         choice = fitted.choice
-        assert set(choice.measured) == {"scratch", "frozen", "freeze_then_thaw", "fine_tune"}
+        assert set(choice.measured) == {"scratch", "probe", "lp_ft", "fine_tune"}
         assert choice.measured[choice.strategy] == max(choice.measured.values())
         assert choice.corrected is not None
         assert "rule of thumb" in choice.rule_of_thumb
@@ -157,12 +157,12 @@ def test_a_real_backbone_is_adapted_from_the_command_line(pictures: Path, tmp_pa
     output = tmp_path / "model"
     told = CliRunner().invoke(
         app,
-        ["fit", str(pictures), "--strategy", "frozen", "--img-size", "32", "--seeds", "1",
-         "--epochs", "20", "--jobs", "1", "--device", "cpu", "--output", str(output)],
+        ["fit", str(pictures), "--strategy", "probe", "--img-size", "32", "--seeds", "1",
+         "--jobs", "1", "--device", "cpu", "--output", str(output)],
     )  # fmt: skip
     assert told.exit_code == 0, told.output
     said = " ".join(told.stdout.split())
-    assert "frozen was asked for" in said
+    assert "probe was asked for" in said
     assert f"model: {output}" in said
     config = json.loads((output / "config.json").read_text())
     assert config["source"]["kind"] == "package"
@@ -170,6 +170,20 @@ def test_a_real_backbone_is_adapted_from_the_command_line(pictures: Path, tmp_pa
     found = headstart.evaluate(output, pictures)
     assert found.metrics["accuracy"].mean > 0.6
     assert len(found.left_out) == 1
+
+
+@pytest.mark.parametrize("strategy", ["knn", "frozen", "freeze_then_thaw"])
+def test_other_strategies_are_delivered_when_asked_for(
+    pictures: Path, keras_file: Path, tmp_path: Path, strategy: str
+) -> None:
+    fitted = headstart.fit(
+        pictures, tmp_path / "m", model=str(keras_file), strategy=strategy, seeds=1, epochs=3,
+        jobs=1, device="cpu",
+    )  # fmt: skip
+    config = json.loads((tmp_path / "m" / "config.json").read_text())
+    assert config["training"]["same_bits_as_the_scored_trial"] is True
+    found = headstart.evaluate(tmp_path / "m", pictures)
+    assert found.metrics["accuracy"].mean >= fitted.evaluation.metrics["accuracy"].mean - 0.2
 
 
 def test_an_image_set_from_python_will_do(keras_file: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ or opened.
 
 from typing import Annotated, Any, Literal, Self
 
+import torch
 from pydantic import Field, model_validator
 from torch import nn
 
@@ -15,10 +16,12 @@ from headstart.networks.builders import NetworkSettings, build_network
 from headstart.networks.groups import HEAD, LayerGroup, Network
 from headstart.networks.heads import HeadSettings, build_head
 from headstart.networks.keras_files import KerasDescription, build_keras
+from headstart.networks.neighbours import NeighbourHead
 from headstart.seeding import generator
 from headstart.settings import Count, Settings
 
 _LARGEST_EDGE = 65_536
+_MOST_REMEMBERED = 10_000_000
 Edge = Annotated[Count, Field(le=_LARGEST_EDGE)]
 
 # What timm would open, fetch or fill a network with; none of it belongs to an architecture.
@@ -89,11 +92,14 @@ class Blueprint(Settings):
         body: Pictures → features.
         head: What stands on it; None for the head that a Keras file describes.
         features: How many numbers a picture the body puts out; not needed for `BuiltBody`.
+        remembered: Of how many pictures a head of nearest neighbours keeps the features, in the
+            place of its last layer; None for other heads.
     """
 
     body: Body
     head: HeadSettings | None = HeadSettings()
     features: Count | None = None
+    remembered: Annotated[Count, Field(le=_MOST_REMEMBERED)] | None = None
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -113,7 +119,10 @@ class Blueprint(Settings):
             NetworkError: If it cannot be built.
         """
         try:
-            return self._built(classes)
+            network = self._built(classes)
+            if self.remembered is not None:
+                _remember(network, self.remembered, classes)
+            return network
         except (RuntimeError, MemoryError, ValueError, TypeError, KeyError) as error:
             raise NetworkError(f"the network cannot be built: {error}") from error
 
@@ -138,6 +147,30 @@ class Blueprint(Settings):
         assert self.head is not None
         head = build_head(self.head, features, classes, generator(0, "initial head"))
         return Network(body, head, [*groups, LayerGroup(HEAD, (HEAD,))])
+
+
+def _remember(network: Network, pictures: int, classes: int) -> None:
+    """Put a head of nearest neighbours in the place of a network's last layer."""
+    place, layer = last_linear(network)
+    known = torch.zeros(pictures, layer.in_features)
+    head = NeighbourHead(known, torch.zeros(pictures, dtype=torch.int64), classes, 1)
+    network.set_submodule(place, head)
+
+
+def last_linear(network: Network) -> tuple[str, nn.Linear]:
+    """The last linear layer of a network's head, and where it is.
+
+    Raises:
+        NetworkError: If the head has none.
+    """
+    found = [
+        (f"head.{name}" if name else "head", module)
+        for name, module in network.head.named_modules()
+        if isinstance(module, nn.Linear)
+    ]
+    if not found:
+        raise NetworkError("the head has no linear layer")
+    return found[-1]
 
 
 def _is_plain(value: Any) -> bool:

@@ -16,7 +16,7 @@ The notebooks give no number. What they call small has 100 pictures a class (000
 of them (004) has ten thousand.
 """
 
-_FROZEN, _TRAINED = ("frozen",), ("fine_tune", "freeze_then_thaw")
+_HEAD_ALONE = ("frozen", "probe", "ridge", "lda", "nearest_mean", "knn")
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def _rule_of_thumb(records: StudyRecords, winner: str, measured: dict[str, float
     )
     if len(measured) == 1:
         return f"{told}; nothing else was measured to hold it against"
-    fits = winner in (_FROZEN if small else _TRAINED)
+    fits = winner != "scratch" and (winner in _HEAD_ALONE) == small
     return f"{told}; measured: {winner}, {'as' if fits else 'unlike what'} the rule says"
 
 

@@ -22,6 +22,7 @@ from headstart.errors import RecordsError
 from headstart.networks import ready_made
 from headstart.networks.bodies import Architecture
 from headstart.networks.groups import Network, weights_hash
+from headstart.networks.neighbours import NeighbourHead
 from headstart.report.results import Results
 from headstart.study.progress import Listener, Progress, silent
 from headstart.study.records import Records, TrialKey
@@ -167,21 +168,27 @@ def _source(workplace: Workplace) -> tuple[SourceFacts, str]:
 
 
 def _blueprint(workplace: Workplace, network: Network) -> Blueprint:
-    head, ready = workplace.study.head, workplace.pictures.ready_made
-    if ready is None:
+    ready, plain = workplace.pictures.ready_made, None
+    if ready is not None:
+        plain = ready.blueprint
+    body: BuiltBody | TimmBody | KerasBody
+    if plain is None:
         assert workplace.study.network is not None
-        height, width, channels = workplace.images.picture_shape
-        shape = (height, width, 1 if channels == 1 else 3)
-        body = BuiltBody(settings=workplace.study.network, picture_shape=shape)
-        return Blueprint(body=body, head=head)
-    features = next(each for each in network.head.modules() if isinstance(each, nn.Linear))
-    plain = ready.blueprint
+        shape = workplace.images.picture_shape
+        body = BuiltBody.model_validate(
+            {"settings": workplace.study.network, "picture_shape": shape}
+        )
+    elif isinstance(plain, Architecture):
+        body = TimmBody(architecture=plain)
+    else:
+        body = KerasBody(description=plain)
+    known = [each.known for each in network.head.modules() if isinstance(each, NeighbourHead)]
+    layers = [each for each in network.head.modules() if isinstance(each, nn.Linear)]
     return Blueprint(
-        body=TimmBody(architecture=plain)
-        if isinstance(plain, Architecture)
-        else KerasBody(description=plain),
-        head=head,
-        features=features.in_features,
+        body=body,
+        head=workplace.study.head,
+        features=layers[0].in_features if layers else known[0].shape[1],
+        remembered=known[0].shape[0] if known else None,
     )
 
 

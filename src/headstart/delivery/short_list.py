@@ -12,8 +12,9 @@ from headstart.study.spec import Study, study_from
 AUTO = "auto"
 CONTROL = "scratch"
 
-_STEPS, _PROBE_STEPS = 300, 1000  # of training whole networks, and of a head on kept features
-_EPOCHS, _PROBE_EPOCHS = (3, 30), (10, 100)
+_STEPS = 300  # of training a whole network, if there are not many pictures
+_EPOCHS = (3, 30)
+_FROZEN_EPOCHS = 100  # at most; of a head on kept features they take next to nothing
 _BATCH_SIZE = 32
 _VALID_SHARE = 0.2
 _TRAINING_SHARE = (1 - 0.2) * (1 - _VALID_SHARE)  # after the test split has had its fifth
@@ -22,7 +23,7 @@ _AFFORDABLE = 2e8
 
 
 def strategy_tables(pictures: int, epochs: int | None = None) -> dict[str, dict[str, Any]]:
-    """The strategies that `fit` knows settings for, as a study's tables.
+    """The short list, as a study's tables: probe, head then fine-tune, fine-tune, control.
 
     Small sets get more epochs, so that every strategy makes enough steps to get somewhere.
 
@@ -31,19 +32,41 @@ def strategy_tables(pictures: int, epochs: int | None = None) -> dict[str, dict[
         epochs: Instead of the number that follows from `pictures`, for all strategies.
     """
     steps = max(1, math.ceil(pictures / _BATCH_SIZE))
-    whole = epochs or _within(math.ceil(_STEPS / steps), *_EPOCHS)
-    probe = epochs or _within(math.ceil(_PROBE_STEPS / steps), *_PROBE_EPOCHS)
+    whole = epochs or max(_EPOCHS[0], min(_EPOCHS[1], math.ceil(_STEPS / steps)))
+    cosine = {"name": "cosine", "warmup": 0.1}
     return {
-        "frozen": {"lr": 1e-3, "epochs": probe, "patience": max(5, probe // 5)},
-        "freeze_then_thaw": {
-            "lr": 1e-3,
-            "freeze_epochs": max(1, probe // 4),
-            "thaw_lr": 1e-4,
-            "epochs": whole,
-        },
-        "fine_tune": {"lr": 3e-4, "epochs": whole, "schedule": {"name": "cosine", "warmup": 0.1}},
-        "scratch": {"lr": 1e-3, "epochs": whole, "schedule": {"name": "cosine", "warmup": 0.1}},
+        "probe": {},
+        "lp_ft": {"lr": 1e-4, "epochs": whole},
+        "fine_tune": {"lr": 3e-4, "epochs": whole, "schedule": cosine},
+        "scratch": {"lr": 1e-3, "epochs": whole, "schedule": cosine},
     }
+
+
+def _settings(strategy: str, pictures: int, epochs: int | None) -> dict[str, Any]:
+    """The settings of one strategy that is asked for.
+
+    Raises:
+        StudyError: If there is no such strategy.
+    """
+    from headstart.strategies import find_strategy, strategy_names
+
+    tables = strategy_tables(pictures, epochs)
+    if strategy in tables:
+        return tables[strategy]
+    kind = find_strategy(strategy)
+    if kind is None:
+        raise StudyError(
+            f"there is no strategy {strategy!r}: {nearest(strategy, [AUTO, *strategy_names()])}"
+        )
+    if not kind.takes_training:
+        return {}
+    whole = tables[CONTROL]["epochs"]
+    if strategy == "frozen":
+        many = epochs or _FROZEN_EPOCHS
+        return {"lr": 1e-3, "epochs": many, "patience": max(5, many // 10)}
+    if strategy == "freeze_then_thaw":
+        return {"lr": 1e-3, "freeze_epochs": whole, "thaw_lr": 1e-4, "epochs": whole}
+    return {"lr": 3e-4, "epochs": whole}
 
 
 def is_affordable(pictures: int, size: tuple[int, int], epochs: int | None, device: str) -> bool:
@@ -104,11 +127,11 @@ def fit_study(
     Raises:
         StudyError: If there is no such strategy, or it cannot be used.
     """
-    tables = strategy_tables(pictures, epochs)
     if strategy == AUTO:
-        chosen = {name: table for name, table in tables.items() if control or name != CONTROL}
+        tables = strategy_tables(pictures, epochs).items()
+        chosen = {name: table for name, table in tables if control or name != CONTROL}
     else:
-        chosen = {strategy: tables.get(strategy, _other(tables, strategy))}
+        chosen = {strategy: _settings(strategy, pictures, epochs)}
     given = {"path": path, "image_size": image_size}
     source: Mapping[str, Any] = {"pretrained": model, "weights": weights}
     if keras is not None:
@@ -128,18 +151,3 @@ def fit_study(
         },
     }
     return study_from(values)
-
-
-def _other(tables: Mapping[str, Mapping[str, Any]], strategy: str) -> dict[str, Any]:
-    """Settings for a strategy that is not on the short list."""
-    from headstart.strategies import strategy_names
-
-    if strategy not in strategy_names():
-        raise StudyError(
-            f"there is no strategy {strategy!r}: {nearest(strategy, [AUTO, *strategy_names()])}"
-        )
-    return {"lr": 3e-4, "epochs": tables[CONTROL]["epochs"]}
-
-
-def _within(value: int, least: int, most: int) -> int:
-    return max(least, min(most, value))
