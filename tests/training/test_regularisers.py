@@ -134,7 +134,7 @@ def test_delta_keeps_convolutions_with_batch_norm_near_the_source_at_rest(
     bare = copy.deepcopy(network)
     origin = starting_point(network, plan)
     inputs = train.inputs(slice(0, 10))
-    with Regularisation(network, plan.phases[0], network, origin, 0) as near:
+    with Regularisation(network, plan.phases[0], network, origin) as near:
         logits = near(inputs)
         added = near.added_to(loss(logits, train.labels)) - loss(logits, train.labels)
     head = 0.4 / 2 * sum((p**2).sum() for p in bare.head.parameters())
@@ -178,7 +178,7 @@ def test_a_stochastic_norm_takes_each_channel_from_one_of_two(
     plain = copy.deepcopy(norm)
     inputs = torch.randn(8, 5, 3, 3)
     from_batch, times = 0, 200
-    with Regularisation(network, plan.phases[0], network, {}, 7):
+    with Regularisation(network, plan.phases[0], network, {}):
         for _ in range(times):
             assert norm.running_mean is not None
             assert norm.running_var is not None
@@ -207,7 +207,7 @@ def test_a_stochastic_norm_leaves_evaluation_and_frozen_groups_alone(
     inputs = torch.randn(8, 5, 3, 3)
     network.eval()
     expected = norm(inputs)
-    with Regularisation(network, plan.phases[0], network, {}, 7):
+    with Regularisation(network, plan.phases[0], network, {}):
         assert torch.equal(norm(inputs), expected)
 
 

@@ -14,6 +14,7 @@ from headstart.strategies.knn import KNN
 from headstart.strategies.known import add_own, find_strategy, register, strategy_names
 from headstart.strategies.layerwise import Layerwise
 from headstart.strategies.lda import LDA
+from headstart.strategies.lora import Lora
 from headstart.strategies.lp_ft import LPFT
 from headstart.strategies.nearest_mean import NearestMean
 from headstart.strategies.norms_and_biases import NormsAndBiases
@@ -43,6 +44,7 @@ STRATEGIES: Mapping[str, type[Strategy]] = {
     "top_groups": TopGroups,
     "surgical": Surgical,
     "norms_and_biases": NormsAndBiases,
+    "lora": Lora,
     "replace_top": ReplaceTop,
     "wise_ft": WiseFT,
     "bit_hyperrule": BitHyperRule,
@@ -65,6 +67,7 @@ __all__ = [
     "HeadSolver",
     "Interpolation",
     "Layerwise",
+    "Lora",
     "NearestMean",
     "NormsAndBiases",
     "Optimizer",

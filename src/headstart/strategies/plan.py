@@ -12,7 +12,8 @@ from pydantic import Field, StrictBool, model_validator
 from torch import nn
 
 from headstart.errors import StudyError
-from headstart.networks.groups import HEAD, Network
+from headstart.networks.groups import HEAD, Network, count_parameters
+from headstart.networks.low_rank import LowRank, adapted_parameters, count_adapters
 from headstart.networks.selections import Selection, selected
 from headstart.settings import Number, Positive, Settings
 from headstart.strategies.head_solver import HeadSolver
@@ -147,6 +148,8 @@ class Phase:
         solver: How the head is solved on the features in front of it, with dropout off. Then
             nothing is trained step by step: only the head may learn, and its rate, the duration,
             the batches and the optimiser mean nothing.
+        low_rank: Adapters that learn in the stead of the body's weights and are merged into them
+            after the phase; the rest of the body is frozen, as with `only`.
     """
 
     name: str
@@ -163,6 +166,7 @@ class Phase:
     rate_rule: Literal["group", "relative_gradient_norm"] = "group"
     regularisers: tuple[Regulariser, ...] = ()
     solver: HeadSolver | None = None
+    low_rank: LowRank | None = None
 
     def trains(self, group: str) -> bool:
         """Whether a layer group learns in this phase."""
@@ -186,14 +190,39 @@ class Phase:
         """How many fixed views of each training picture it goes through, an epoch each; 0: none."""
         return 0 if self.trains_body else self.recipe.augment.views or 0
 
+    @property
+    def is_partial(self) -> bool:
+        """Whether only a part of the layer groups with a rate learns."""
+        return self.only != "everything" or self.low_rank is not None
+
     def learning(self, network: Network) -> dict[str, nn.Parameter]:
-        """The parameters that learn in this phase, by qualified name."""
-        chosen = selected(network, self.only)
+        """The parameters that learn in this phase, by qualified name.
+
+        With adapters these are theirs while they are in the network, and else the weights that
+        they will be merged into.
+        """
+        if self.low_rank is None:
+            chosen = selected(network, self.only)
+        else:
+            chosen = adapted_parameters(network, self.low_rank)
         return {
             name: parameter
             for name, parameter in network.named_parameters()
             if name in chosen and self.trains(network.group_of(name))
         }
+
+
+def count_learning(phases: Collection[Phase], network: Network) -> int:
+    """How many numbers learn in at least one of the phases."""
+    found: dict[str, nn.Parameter] = {}
+    adapters = 0
+    for phase in phases:
+        learning = phase.learning(network)
+        if phase.low_rank is not None:
+            adapters += count_adapters(network, phase.low_rank)
+            learning = {n: p for n, p in learning.items() if network.group_of(n) == HEAD}
+        found.update(learning)
+    return count_parameters(found.values()) + adapters
 
 
 @dataclass(frozen=True)
@@ -242,6 +271,10 @@ class Plan:
         for phase in self.phases:
             found.update(phase.learning(network))
         return found
+
+    def count_learning(self, network: Network) -> int:
+        """How many numbers learn in at least one phase; of low-rank changes, their factors'."""
+        return count_learning(self.phases, network)
 
     def check(self, groups: Sequence[str]) -> None:
         """Refuse a plan that cannot be followed on a network with these layer groups.

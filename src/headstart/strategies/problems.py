@@ -4,8 +4,10 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from headstart.errors import NetworkError
 from headstart.networks.groups import HEAD, Network
 from headstart.networks.heads import solvable_layer
+from headstart.networks.low_rank import check_adapters
 from headstart.networks.selections import has_statistics
 from headstart.strategies.recipe import PLAIN
 from headstart.strategies.regularisers import BSS, L2SP, Delta, StochNorm
@@ -59,6 +61,13 @@ def _contradictions(phase: "Phase") -> Iterator[str]:
         yield f"trains only {phase.only} of the body, but no group of the body"
     if {"l2_sp", "delta"} <= set(names):
         yield "has l2_sp and delta, which both take the place of weight decay: choose one"
+    if phase.low_rank is not None and (
+        phase.only != "everything" or phase.regularisers or not body
+    ):
+        yield (
+            "has adapters in the stead of the body's weights, so that a selection or a regulariser "
+            "has no effect, and a body that is frozen leaves nothing to adapt"
+        )
     if phase.solver is not None and body:
         yield f"solves the head, so that {', '.join(body)} cannot learn in it: freeze the body"
     if phase.solver is not None and (phase.regularisers or phase.recipe != PLAIN):
@@ -102,6 +111,12 @@ def network_problems(phase: "Phase", network: Network) -> Iterator[str]:
             "solves the head on the features in front of it, which takes a head of one linear "
             "layer, but this one has more: leave head.hidden out, or use frozen"
         )
+    if phase.low_rank is not None:
+        try:
+            check_adapters(network, phase.low_rank)
+        except NetworkError as error:
+            yield from error.problems
+            return
     learning = phase.learning(network)
     body = {name for name in learning if network.group_of(name) != HEAD}
     if phase.only != "everything" and not body:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from headstart.networks.groups import Network, count_parameters
-from headstart.strategies.plan import Phase
+from headstart.strategies.plan import Phase, count_learning
 from headstart.study.workplace import Workplace
 
 
@@ -87,7 +87,7 @@ def layout(workplace: Workplace) -> Layout:
                     phase=phase.name,
                     duration=f"{phase.steps} steps" if phase.steps else f"{phase.epochs} epochs",
                     rates={group: phase.rates[group] for group in network.group_names},
-                    trainable=count_parameters(phase.learning(network).values()),
+                    trainable=count_learning([phase], network),
                     pictures=_pictures_words(phase),
                 )
             )

@@ -4,6 +4,7 @@ Every worker process opens one. What it gives back holds no test score: a workpl
 labels at all.
 """
 
+import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ from headstart.study.pictures import (
 from headstart.study.records import SourceOutcome, TrialKey, TrialOutcome
 from headstart.study.spec import Study
 from headstart.training.batches import Batches
+from headstart.training.checkpoints import Checkpoints
 from headstart.training.devices import choose_device, describe_device, deterministic
 from headstart.training.entry import Enter
 from headstart.training.evaluate import predict_probabilities
@@ -251,7 +253,10 @@ class Workplace:
             network = self._placed(self.network(task, seed))
             plan = self.source_plan(network)
             train, valid = (self._batches(part, seed, network) for part in (task.train, task.valid))
-            result = fit(network, plan, train, valid, seed, class_names=task.class_names)
+            result = fit(
+                network, plan, train, valid, seed,
+                class_names=task.class_names, checkpoints=self._checkpoints("source", seed),
+            )  # fmt: skip
         network.pretrained = True
         description = SourceDescription(
             network=self.study.network,
@@ -302,7 +307,7 @@ class Workplace:
         return TrialOutcome(
             val_accuracy=result.val_accuracy,
             val_loss=result.val_loss,
-            trainable_parameters=count_parameters(plan.learning(network).values()),
+            trainable_parameters=plan.count_learning(network),
             total_parameters=count_parameters(network.parameters()),
             fit_seconds=result.seconds,
             steps=result.steps,
@@ -331,8 +336,16 @@ class Workplace:
         plan = self.plan(key.strategy, self.making)
         network = self._placed(self.start(task, seed, plan))
         train, valid = (self._batches(part, seed, network) for part in (examples, task.valid))
-        result = fit(network, plan, train, valid, seed, enter=enter, class_names=task.class_names)
+        result = fit(
+            network, plan, train, valid, seed, enter=enter, class_names=task.class_names,
+            checkpoints=self._checkpoints("trial", key.strategy, seed, key.labels),
+        )  # fmt: skip
         return network, plan, result, valid
+
+    def _checkpoints(self, *what: str | int) -> Checkpoints:
+        """Where a long fit keeps how far it is; names of strategies may hold any character."""
+        name = hashlib.sha256("\x1f".join(map(str, what)).encode()).hexdigest()[:16]
+        return Checkpoints(self.directory / "checkpoints" / f"{name}.safetensors")
 
     def _source_weights(self, seed: int) -> Path:
         assert self.study.source is not None

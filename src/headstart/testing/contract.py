@@ -152,7 +152,7 @@ def _moving(phase: Phase, network: Network) -> set[str]:
         own = [f"{name}.{key}" for key, _ in module.named_parameters(recurse=False)]
         if not has_statistics(module) or phase.batch_norm == "frozen":
             continue
-        if phase.only == "everything" or any(key in learning for key in own):
+        if not phase.is_partial or any(key in learning for key in own):
             buffers = [f"{name}.{key}" for key, _ in module.named_buffers(recurse=False)]
             moving.update(key for key in buffers if phase.trains(network.group_of(key)))
     return moving

@@ -10,6 +10,7 @@ import torch
 from headstart.errors import TrainingError
 from headstart.networks.groups import Network, weights_hash
 from headstart.networks.heads import zero_output
+from headstart.networks.low_rank import adapted
 from headstart.networks.selections import has_statistics
 from headstart.seeding import stream_seed
 from headstart.strategies.plan import Phase, Plan
@@ -95,16 +96,18 @@ def fit(
         for number, phase in enumerate(plan.phases):
             if number < going.phase:
                 continue
-            set_modes(network, phase)
-            way_in = at_the_pictures if watches_features(phase) else enter
-            entry = way_in(network, phase, _changed(train, phase, seed), valid)
-            course: Course | Solution
-            if phase.solver is not None:
-                course = Solution(network, phase.name, phase.solver, entry, going.clock)
-            else:
-                near = Regularisation(network, phase, entry.model, source, seed)
-                course = Course(network, phase, entry, near, seed, going.clock, class_names)
-            going.follow(course, number, on_epoch)
+            with adapted(network, phase.low_rank):
+                set_modes(network, phase)
+                whole = phase.low_rank is not None or watches_features(phase)
+                way_in = at_the_pictures if whole else enter
+                entry = way_in(network, phase, _changed(train, phase, seed), valid)
+                course: Course | Solution
+                if phase.solver is not None:
+                    course = Solution(network, phase.name, phase.solver, entry, going.clock)
+                else:
+                    near = Regularisation(network, phase, entry.model, source)
+                    course = Course(network, phase, entry, near, seed, going.clock, class_names)
+                going.follow(course, number, on_epoch)
             if plan.interpolation is not None and phase.name == plan.interpolation.after:
                 going.before = snapshot(network)
     for parameter in network.parameters():
@@ -132,7 +135,7 @@ def set_modes(network: Network, phase: Phase) -> None:
     for name, module in network.named_modules():
         buffers = [f"{name}.{buffer}" for buffer, _ in module.named_buffers(recurse=False)]
         frozen = any(not phase.trains(network.group_of(buffer)) for buffer in buffers)
-        if buffers and phase.only != "everything":
+        if buffers and phase.is_partial:
             own = [f"{name}.{key}" for key, _ in module.named_parameters(recurse=False)]
             frozen = frozen or not any(key in learning for key in own)
         if frozen or (phase.batch_norm == "frozen" and has_statistics(module)):
@@ -160,6 +163,7 @@ class _Going:
         checkpoints: Checkpoints | None,
     ) -> None:
         self._network = network
+        self._plan = plan
         self._device = train.device
         self._checkpoints = checkpoints
         self._meaning, self._found = "", None
@@ -193,11 +197,13 @@ class _Going:
             self._first = len(self.done) + 1
         self._found = None
         self.phase = number
+        # A checkpoint is taken up by a network without adapters.
+        adapters = self._plan.phases[number].low_rank is not None
         for epoch in course.epochs(self._first):
             self.done.append(epoch)
             if on_epoch is not None:
                 on_epoch(epoch)
-            if self._checkpoints is not None and isinstance(course, Course):
+            if self._checkpoints is not None and isinstance(course, Course) and not adapters:
                 self._checkpoints.save_if_due(self._meaning, partial(self._standing, course))
         self.steps += course.steps
 

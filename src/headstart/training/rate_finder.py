@@ -18,6 +18,7 @@ from torch import Tensor
 from headstart.errors import TrainingError
 from headstart.networks.groups import Network
 from headstart.networks.heads import zero_output
+from headstart.networks.low_rank import adapted
 from headstart.networks.selections import has_statistics
 from headstart.seeding import generator, stream_seed
 from headstart.strategies.plan import Phase, Plan
@@ -92,7 +93,7 @@ def find_rate(
     gains: list[float] = []
     with torch.random.fork_rng(devices=cuda_devices(train.device)), ExitStack() as hooks:
         torch.manual_seed(stream_seed(seed, "rate finder"))
-        still, moving = (_copy(network, plan, train, seed, class_names, hooks) for _ in range(2))
+        still, moving = (_copy(network, plan, train, class_names, hooks) for _ in range(2))
         batches = _batches(network, plan.phases[0], train, seed)
         for rate, batch in zip(rates, batches, strict=False):
             with torch.random.fork_rng(devices=cuda_devices(train.device)):
@@ -109,7 +110,6 @@ def _copy(
     network: Network,
     plan: Plan,
     train: Inputs,
-    seed: int,
     class_names: Sequence[str],
     hooks: ExitStack,
 ) -> Steps:
@@ -118,8 +118,9 @@ def _copy(
     if plan.zero_head:
         zero_output(own.head)
     source = starting_point(own, plan)
+    hooks.enter_context(adapted(own, phase.low_rank))
     set_modes(own, phase)
-    near = hooks.enter_context(Regularisation(own, phase, own, source, seed))
+    near = hooks.enter_context(Regularisation(own, phase, own, source))
     assert train.labels is not None
     return Steps(own, phase, near, train.labels, class_names)
 

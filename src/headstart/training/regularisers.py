@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from headstart.networks.groups import HEAD, Network
 from headstart.networks.selections import has_statistics
-from headstart.seeding import stream_seed
 from headstart.strategies.plan import Phase, Plan
 from headstart.strategies.regularisers import BSS, L2SP, Delta, StochNorm
 
@@ -52,17 +51,15 @@ class Regularisation:
         phase: Its regularisers.
         model: Inputs → logits, through the network's own modules.
         source: From `starting_point`.
-        seed: Draws StochNorm's channels.
     """
 
     def __init__(
-        self, network: Network, phase: Phase, model: Model, source: Mapping[str, Tensor], seed: int
+        self, network: Network, phase: Phase, model: Model, source: Mapping[str, Tensor]
     ) -> None:
         self._network = network
         self._model = model
         self._source = source
         self._kinds = phase.regularisers
-        self._seed = seed
         learning = phase.learning(network)
         self._kept = [(p, source[name]) for name, p in learning.items() if name in source]
         self._new = [p for name, p in learning.items() if name not in source]
@@ -76,7 +73,7 @@ class Regularisation:
                 handle = self._network.head.register_forward_pre_hook(self._note_features)
                 self._hooks.callback(handle.remove)
             elif isinstance(kind, StochNorm):
-                stochastic = _StochasticNorms(kind.p, stream_seed(self._seed, "stoch_norm"))
+                stochastic = _StochasticNorms(kind.p)
                 for module in filter(has_statistics, self._network.body.modules()):
                     self._hooks.callback(module.register_forward_pre_hook(stochastic.before).remove)
                     self._hooks.callback(module.register_forward_hook(stochastic.after).remove)
@@ -166,11 +163,13 @@ def smallest_singular_values(features: Tensor, k: int) -> Tensor:
 
 
 class _StochasticNorms:
-    """Normalises each channel by the batch's or by the running statistics, drawn every time."""
+    """Normalises each channel by the batch's or by the running statistics, drawn every time.
 
-    def __init__(self, p: float, seed: int) -> None:
+    PyTorch's random state draws, as it does for dropout.
+    """
+
+    def __init__(self, p: float) -> None:
         self._p = p
-        self._draws = torch.Generator().manual_seed(seed)
         self._at_rest: dict[nn.Module, Tensor] = {}
 
     def before(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -187,7 +186,7 @@ class _StochasticNorms:
         if module not in self._at_rest:
             return output
         shape = [1, output.shape[1], *[1] * (output.ndim - 2)]
-        drawn = torch.rand(shape, generator=self._draws).to(output.device) < self._p
+        drawn = torch.rand(shape).to(output.device) < self._p
         return torch.where(drawn, output, self._at_rest.pop(module))
 
 
