@@ -62,9 +62,9 @@ class Trial:
         """The network, the fit, and how many pictures went through the body."""
         seen: list[int] = []
 
-        def counted(compute: Any, pictures: Any, tell: Any) -> Iterator[Any]:
+        def counted(prefix: Any, pictures: Any, tell: Any, **more: Any) -> Iterator[Any]:
             seen.append(len(pictures))
-            return extract(compute, pictures, tell)
+            return extract(prefix, pictures, tell, **more)
 
         monkeypatch.setattr(keeper_module, "extract", counted)
         network = copy.deepcopy(self.network)

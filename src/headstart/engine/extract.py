@@ -15,8 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from headstart.engine.fastest import Compute, fastest
+
 Features = NDArray[np.float32]
-Compute = Callable[[Tensor], Tensor]
 
 _BLOCK_BYTES = 2**22  # of pictures as float32: larger blocks fall out of the processor's caches
 _LARGEST_BLOCK = 256
@@ -60,26 +61,37 @@ def block_size(picture_shape: tuple[int, ...]) -> int:
 
 
 def extract(
-    compute: Compute, batches: Pictures, tell: Callable[[Extracting], None] | None = None
+    prefix: nn.Module,
+    batches: Pictures,
+    tell: Callable[[Extracting], None] | None = None,
+    *,
+    channels_last: bool = False,
 ) -> Iterator[Features]:
     """The features of pictures, in order, block by block.
 
     Args:
-        compute: Pictures (block, channels, height, width), float32 → features.
+        prefix: Pictures (block, channels, height, width), float32 → features.
         batches: The pictures.
         tell: Told how far it is, after each block.
+        channels_last: Whether feature maps come as (height, width, channels).
     """
     size, total = block_size(batches.values.shape[1:]), len(batches)
     started = time.perf_counter()
+    compute: Compute | None = None
     for start in range(0, total, size):
         stop = min(start + size, total)
         pictures = batches.inputs(slice(start, stop))
         if stop - start < size:
             missing = size - (stop - start)
             pictures = torch.cat([pictures, pictures[-1:].expand(missing, *pictures.shape[1:])])
+        compute = compute or fastest(
+            prefix, in_evaluation(prefix), pictures, math.ceil(total / size)
+        )
         with torch.inference_mode():
-            features = compute(pictures)[: stop - start].cpu().contiguous().numpy()
-        yield features
+            features = compute(pictures)[: stop - start]
+        if channels_last:
+            features = features.permute(0, 2, 3, 1)
+        yield features.cpu().contiguous().numpy()
         if tell is not None:
             tell(Extracting(stop, total, time.perf_counter() - started))
 

@@ -17,7 +17,7 @@ from headstart.data.image_set import ImageSet
 from headstart.data.picture_cache import PictureCache
 from headstart.data.scaling import Scaling
 from headstart.engine.cuts import Cut, Cuts, Halves, find_cuts
-from headstart.engine.extract import Compute, Extracting, extract, in_evaluation
+from headstart.engine.extract import Extracting, extract
 from headstart.engine.feature_store import Kept, Wanted, keep_features
 from headstart.networks.groups import Network, weights_hash
 from headstart.strategies.plan import Phase, Plan
@@ -77,9 +77,10 @@ class Keeper:
             held = keep_features(
                 wanted,
                 lambda numbers: extract(
-                    _storable(in_evaluation(halves.prefix), cut, pictures),
+                    halves.prefix,
                     pictures.of_rows(rows[numbers]),
                     self.tell,
+                    channels_last=_is_channels_last(cut, pictures),
                 ),
                 self.cache,
             )
@@ -96,9 +97,7 @@ class Keeper:
         )
         kept = keep_features(
             wanted,
-            lambda numbers: extract(
-                in_evaluation(halves.prefix), SomeViews(views, numbers), self.tell
-            ),
+            lambda numbers: extract(halves.prefix, SomeViews(views, numbers), self.tell),
             self.cache,
         )
         self._warn(kept)
@@ -210,13 +209,6 @@ def _is_channels_last(cut: Cut, pictures: Batches) -> bool:
 def _stored_shape(cut: Cut, pictures: Batches) -> tuple[int, ...]:
     """The shape of one picture's features as they are kept."""
     return (*cut.shape[1:], cut.shape[0]) if _is_channels_last(cut, pictures) else cut.shape
-
-
-def _storable(compute: Compute, cut: Cut, pictures: Batches) -> Compute:
-    """What a prefix computes, in the order in which it is kept."""
-    if not _is_channels_last(cut, pictures):
-        return compute
-    return lambda inputs: compute(inputs).permute(0, 2, 3, 1)
 
 
 def _described(scaling: Scaling) -> str:
