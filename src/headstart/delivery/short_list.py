@@ -12,8 +12,8 @@ from headstart.study.spec import Study, study_from
 AUTO = "auto"
 CONTROL = "scratch"
 
-_STEPS = 300  # of training a whole network, if there are not many pictures
-_EPOCHS = (3, 30)
+_STEPS = 100  # of training a whole network, if there are not many pictures
+_EPOCHS = (3, 20)
 _FROZEN_EPOCHS = 100  # at most; of a head on kept features they take next to nothing
 _BATCH_SIZE = 32
 _VALID_SHARE = 0.2
