@@ -51,12 +51,13 @@ class Checkpoints:
 
     Args:
         path: The file, a safetensors file.
-        every_seconds: How long it takes until the next is due; the first, counted from now.
+        every_seconds: How long it takes until the next is due; the first, counted from now. A
+            minute when omitted.
     """
 
-    def __init__(self, path: Path, every_seconds: float = USUAL_SECONDS) -> None:
+    def __init__(self, path: Path, every_seconds: float | None = None) -> None:
         self._path = path
-        self._every_seconds = every_seconds
+        self._every_seconds = USUAL_SECONDS if every_seconds is None else every_seconds
         self._written = time.monotonic()
 
     def found(self, meaning: str) -> Standing | None:
@@ -111,9 +112,10 @@ class Checkpoints:
         self._written = time.monotonic()
 
     def remove(self) -> None:
-        """Remove it: the fit is over."""
+        """Remove it, and its folder with the last one: the fit is over."""
         with suppress(OSError):
             self._path.unlink()
+            self._path.parent.rmdir()
 
 
 @torch.no_grad()
