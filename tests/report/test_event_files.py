@@ -8,10 +8,11 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-import headstart
-from headstart import Results
 from headstart.errors import StudyError
 from headstart.report.event_files import need_tensorboard
+from headstart.report.results import Results
+from headstart.study.compare import train_and_score
+from headstart.study.folder import study_folder
 from headstart.study.spec import study_from
 
 STUDY: dict[str, Any] = {
@@ -31,7 +32,8 @@ STUDY: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> Results:
     folder = tmp_path_factory.mktemp("study") / "answers"
-    return headstart.compare(study_from(STUDY), folder, jobs=1)
+    with study_folder(folder) as made:  # without the report, which would take most of the time
+        return Results(train_and_score(study_from(STUDY), made, jobs=1))
 
 
 def read(folder: Path) -> EventAccumulator:

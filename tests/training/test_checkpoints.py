@@ -58,7 +58,7 @@ def run(
 def test_an_interrupted_fit_ends_with_the_same_bits(
     strategy: Any, kind: str, make_batches: Make, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """With dropout and BatchNorm, interrupted after every epoch in turn."""
+    """With dropout and BatchNorm, interrupted early and late."""
     if kind == "mlp" and getattr(strategy, "regularisers", None):  # it has no BatchNorm
         strategy = strategy.model_copy(update={"regularisers": strategy.regularisers[:1]})
     start: Network = request.getfixturevalue(kind)()
@@ -66,7 +66,7 @@ def test_an_interrupted_fit_ends_with_the_same_bits(
     whole = copy.deepcopy(start)
     expected, _ = run(whole, plan, make_batches)
     file = tmp_path / "checkpoints" / "one.safetensors"
-    for stop_after in range(2, len(expected.epochs) + 1):
+    for stop_after in (2, len(expected.epochs)):
         # The checkpoint is written after an epoch was told, so it holds the epoch before.
         with pytest.raises(InterruptedFitError):
             run(copy.deepcopy(start), plan, make_batches, stop_after,

@@ -130,7 +130,7 @@ def is_statistic(key: str) -> bool:
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(RECIPES, st.sampled_from(KINDS))
 def test_no_recipe_touches_what_is_frozen(
@@ -149,7 +149,7 @@ def test_no_recipe_touches_what_is_frozen(
 
 
 @settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(RECIPES)
 def test_the_same_seed_gives_the_same_bits(
