@@ -9,6 +9,7 @@ from rich.text import Text
 from headstart.console import output, table
 from headstart.data.tasks import Budget
 from headstart.errors import StudyError
+from headstart.report import words
 from headstart.report.planning import Curve, curves
 from headstart.report.results import labels_words
 from headstart.report.summary import ledger_sentence
@@ -225,7 +226,8 @@ def print_ledger(records: StudyRecords) -> None:
     check_chain(entries)
     shown = table("when", "split", "by", "for", "link")
     for entry in entries:
-        shown.add_row(entry.when, entry.split, entry.reader, entry.purpose, entry.digest[:12])
+        split = words.test_split(entry.split)
+        shown.add_row(entry.when, split, entry.reader, entry.purpose, entry.digest[:12])
     out.print(shown)
     if records.counted_reads:
         out.print(ledger_sentence(records))

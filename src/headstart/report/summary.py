@@ -6,19 +6,18 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri
 
 from headstart.data.tasks import Budget
 from headstart.report import cross_validation
 from headstart.report.choosing import chosen
 from headstart.report.gate import gate_summary
 from headstart.report.label_worth import worths_summary
+from headstart.report.paths import path_summary
 from headstart.report.planning import power_curves
 from headstart.statistics.access import AccessPolicy
 from headstart.statistics.intervals import mean_interval, spread_of_finite_test_set
 from headstart.statistics.metrics import METRICS, compare_metric
 from headstart.statistics.multiplicity import Claim, Order, correct_family, order_with_ties
-from headstart.statistics.open_end import OpenLook, OpenPath
 from headstart.statistics.paired import Comparison, compare_pairs
 from headstart.statistics.power import advise
 from headstart.statistics.resampled import probability_of_improvement
@@ -30,7 +29,6 @@ from headstart.study.results import Answers, Pairing, StudyRecords
 AnyPairing = Pairing | FoldPairing
 
 _RESAMPLES_BESIDE = 2000  # for what stands beside the answer
-_SMALLEST_P = 1e-15  # further out, normal quantiles have no meaning and soon no value
 
 
 def confidence(records: StudyRecords) -> float:
@@ -269,50 +267,9 @@ def _comparison(
         "spread": _spread(result),
         "probability_of_improvement": _improvement(pairing),
         "metrics": _metrics(records, pairing),
-        "path": _path(records, pairing),
+        "path": path_summary(records, pairing),
         "power": power_curves(result, len(records.pairings())),
     }
-
-
-def _path(records: StudyRecords, pairing: AnyPairing) -> dict[str, Any] | None:
-    """The looks that were taken and the boundary they had to reach, both as normal quantiles."""
-    if records.design is None or isinstance(pairing, FoldPairing):
-        return None
-    path = path_of(records, pairing)
-    return {
-        "stop": path.stop,
-        "looks": [
-            {
-                "pairs": look.pairs,
-                "difference": look.difference,
-                "low": look.low,
-                "high": look.high,
-                "p_value": look.p_value,
-                "level": look.level,
-                "chance": look.chance,
-                "evidence": float(np.sign(look.difference)) * _quantile(look.p_value),
-                "e_value": look.e_value if isinstance(look, OpenLook) else None,
-            }
-            for look in path.looks
-        ],
-        "open_end": isinstance(path, OpenPath),
-        "declared": [
-            {"pairs": pairs, "level": level, "boundary": _quantile(level)}
-            for pairs, level in _levels(path)
-        ],
-    }
-
-
-def _levels(path: Path | OpenPath) -> list[tuple[int, float]]:
-    """The looks that were declared, or taken where the end is open, with what a claim needs."""
-    if isinstance(path, OpenPath):
-        return [(look.pairs, look.level) for look in path.looks]
-    return list(zip(path.design.looks, path.design.claim_levels, strict=True))
-
-
-def _quantile(p_value: float) -> float:
-    """The standard normal quantile with this two-sided p: 1.96 for 0.05."""
-    return float(-ndtri(max(p_value, _SMALLEST_P) / 2))
 
 
 def sentence(claim: Claim) -> str:

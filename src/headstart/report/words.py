@@ -88,6 +88,12 @@ def listed(items: list[str]) -> str:
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
 
 
+def test_split(name: str) -> str:
+    """A test split of the ledger by its number and the beginning of its hash: "2: 53cbf9b5"."""
+    number, marked, digest = name.rpartition(":")
+    return f"{number if marked else 1}: {digest[:8]}"
+
+
 def wrapped(text: str, width: int, lines: int = 3) -> list[str]:
     """A name broken into at most `lines` lines of about `width` characters, else cut with "…".
 

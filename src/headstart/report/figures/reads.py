@@ -22,7 +22,7 @@ def reads(content: ReportContent) -> Table | None:
             str(entry["when"]).replace("T", " ").replace("Z", " UTC"),
             str(entry["reader"]),
             str(entry["purpose"]),
-            _split(str(entry["split"])),
+            words.test_split(str(entry["split"])),
             str(entry["digest"])[:12],
         ]
         for entry in ledger.get("entries", ())
@@ -34,12 +34,6 @@ def reads(content: ReportContent) -> Table | None:
         *(Column(name, numeric=False) for name in ("When", "By", "For", "Split", "Link")),
     ]
     return table("Every reading of the test labels", columns, rows, METHOD)
-
-
-def _split(name: str) -> str:
-    """A test split by its number and the beginning of its hash."""
-    number, marked, digest = name.rpartition(":")
-    return f"{number if marked else 1}: {digest[:8]}"
 
 
 def figure(content: ReportContent) -> Figure | None:
