@@ -95,6 +95,7 @@ def test_hyperparameters_are_those_that_tell_trials_apart(compared: Results) -> 
 
 def test_they_are_written_anew_and_say_nothing_of_the_test_split(compared: Results) -> None:
     (compared.event_files() / "left").write_text("from before")
+    (compared.directory / ".tensorboard.123" / "scratch").mkdir(parents=True)
     folder = compared.event_files()
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert len(files) == 8

@@ -72,6 +72,7 @@ def test_an_interrupted_fit_ends_with_the_same_bits(
             run(copy.deepcopy(start), plan, make_batches, stop_after,
                 checkpoints=Checkpoints(file, 0))  # fmt: skip
         assert file.is_file()
+        (file.parent / f".{file.name}.123").touch()  # of a process that was killed meanwhile
         network = copy.deepcopy(start)
         result, told = run(network, plan, make_batches, checkpoints=Checkpoints(file, 0))
         assert told == list(range(stop_after, len(expected.epochs) + 1))

@@ -58,6 +58,8 @@ def write_event_files(records: StudyRecords) -> Path:
     need_tensorboard()
     target = records.directory / FOLDER
     making = target.with_name(f".{FOLDER}.{os.getpid()}")
+    for left in records.directory.glob(f".{FOLDER}.*"):
+        shutil.rmtree(left, ignore_errors=True)  # half-written by a process that was killed
     shown = _varied(list(records.study.strategy.values()))
     try:
         for row in records.rows:

@@ -114,7 +114,9 @@ class Checkpoints:
     def remove(self) -> None:
         """Remove it, and its folder with the last one: the fit is over."""
         with suppress(OSError):
-            self._path.unlink()
+            for left in self._path.parent.glob(f".{self._path.name}.*"):
+                left.unlink(missing_ok=True)  # half-written by a process that was killed
+            self._path.unlink(missing_ok=True)
             self._path.parent.rmdir()
 
 
