@@ -42,6 +42,12 @@ app = typer.Typer(
 )
 data = typer.Typer(help="The catalogue of data sets.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data, name="data")
+kept = typer.Typer(
+    help="What is kept so that work is done once: decoded pictures and features.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(kept, name="cache")
 
 OutputFolder = Annotated[
     Path | None, typer.Option("--output", help="The study's folder.  [default: studies/NAME]")
@@ -99,6 +105,9 @@ def compare(
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also write TensorBoard's event files.")
     ] = False,
+    naive: Annotated[
+        bool, typer.Option("--naive", help="Share nothing between trials: slower, for comparison.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as JSON, nothing else.")
     ] = False,
@@ -129,6 +138,7 @@ def compare(
         jobs=jobs,
         max_seeds=(max_seeds or 40) if until_decided and not open_ended else None,
         open_ended=open_ended,
+        naive=naive,
     )
     written = results.event_files() if tensorboard else None
     if as_json:
@@ -235,6 +245,66 @@ def show(study_file: StudyFile) -> None:
 
 
 @app.command()
+def explain(
+    study_file: StudyFile,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Trials at a time.  [default: CPU cores]")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a study will do: its jobs, what they share, and the cost beside the naive one."""
+    from headstart import console
+
+    with console.listening() as listener:
+        listener(Progress("loading PyTorch"))
+        from headstart.console.engine import print_explanation
+        from headstart.study.compare import open_workplace
+        from headstart.study.explain import explain as explanation
+        from headstart.study.spec import load_study
+
+        workplace = open_workplace(load_study(study_file), listener)
+        listener(Progress("taking a few steps of each kind"))
+        found = explanation(workplace, jobs)
+    if as_json:
+        console.print_json(found.to_dict())
+    else:
+        print_explanation(found)
+
+
+@kept.command("list")
+def list_kept() -> None:
+    """List what is kept, what was used last first."""
+    from headstart.console.engine import print_kept
+    from headstart.data.picture_cache import PictureCache
+
+    cache = PictureCache.usual()
+    print_kept(cache, cache.things())
+
+
+@kept.command("size")
+def size_of_kept() -> None:
+    """Print how many bytes are kept."""
+    from headstart import console
+    from headstart.data.picture_cache import PictureCache
+
+    console.print_line(str(sum(each.bytes for each in PictureCache.usual().things())))
+
+
+@kept.command("clear")
+def clear_kept(
+    older_than: Annotated[
+        str, typer.Option(metavar="AGE", help="Only what was not used for so long: 30d, 12h.")
+    ] = "0d",
+) -> None:
+    """Remove what is kept; it is made again when it is needed."""
+    from headstart.console.engine import print_cleared, seconds_of_age
+    from headstart.data.picture_cache import PictureCache
+
+    age = seconds_of_age(older_than)
+    print_cleared(PictureCache.usual().clear(age))
+
+
+@app.command()
 def audit(
     pictures: Pictures,
     as_json: AsJson = False,
@@ -253,6 +323,34 @@ def audit(
     else:
         print_audit(found)
     raise typer.Exit(0 if found.usable else 1)
+
+
+@app.command()
+def rates(
+    study_file: StudyFile,
+    seed: Annotated[
+        int | None, typer.Option(help="Whose split and source.  [default: the first seed]")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Suggest a learning rate for each strategy, from training pictures alone.
+
+    A range test of the first phase, on copies; a source is trained first where the study trains
+    it. Nothing is kept.
+    """
+    from headstart import console
+    from headstart.console.strategies import print_rates, rates_data
+
+    with console.listening() as listener:
+        listener(Progress("loading PyTorch"))
+        from headstart.study.rates import first_rates
+        from headstart.study.spec import load_study
+
+        found = first_rates(load_study(study_file), seed, listener)
+    if as_json:
+        console.print_json(rates_data(found))
+    else:
+        print_rates(found)
 
 
 @app.command()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from headstart.errors import TrainingError
 from headstart.networks.groups import Network
 from headstart.networks.heads import loss
 from headstart.seeding import generator
@@ -241,3 +242,13 @@ def test_what_watches_features_enters_at_the_pictures(mlp: Make, make_batches: M
         plan = plan_of(network, regulariser)
         fit(network, plan, make_batches(30), make_batches(9), 0, enter=parts_only)
         assert bool(entered) == enters
+
+
+def test_a_loss_that_explodes_is_told_as_such_whatever_is_decomposed(
+    mlp: Make, make_batches: Make
+) -> None:
+    network = mlp()
+    (phase,) = plan_of(network, BSS()).phases
+    wild = dataclasses.replace(phase, rates=dict.fromkeys(network.group_names, 1e30))
+    with pytest.raises(TrainingError, match="lower the learning rate"):
+        fit(network, Plan("source", (wild,)), make_batches(30), make_batches(9), 0)

@@ -47,6 +47,7 @@ from headstart.training.devices import choose_device, describe_device, determini
 from headstart.training.entry import Enter
 from headstart.training.evaluate import predict_probabilities
 from headstart.training.fit import Fit, fit, set_modes
+from headstart.training.rate_finder import RateCurve, find_rate
 
 
 def source_file(seed: int) -> str:
@@ -190,13 +191,14 @@ class Workplace:
         A source that is the same for all seeds makes the same features for all of them: those of
         the pictures of all seeds are then made at once.
         """
-        seeds = self.study.study.seeds if self._features_are_shared else (seed,)
+        seeds = self.study.study.seeds if self.features_are_shared else (seed,)
         if seeds not in self._rows:
             self._rows[seeds] = np.unique(np.concatenate([self._needed(each) for each in seeds]))
         return self.keeper.enter(self._rows[seeds])
 
     @property
-    def _features_are_shared(self) -> bool:
+    def features_are_shared(self) -> bool:
+        """Whether the source makes the same features for the trials of all seeds."""
         source, scaling = self.study.source, self.study.data.scaling
         if source is None or source.trained_here:
             return False
@@ -221,7 +223,7 @@ class Workplace:
             strategies: Those that have trials to come.
             tell: Told how far it is.
         """
-        if self.naive or not self._features_are_shared:
+        if self.naive or not self.features_are_shared:
             return
         seed = self.study.study.seeds[0]
         task = self.task(seed)
@@ -326,16 +328,29 @@ class Workplace:
             enter = NO_DOOR.enter if self.naive else self.doorway(key.seed).enter
             return self._fitted(key, self.task(key.seed), enter)[0].cpu()
 
-    def _fitted(
-        self, key: TrialKey, task: Task, enter: Enter
-    ) -> tuple[Network, Plan, Fit, Batches]:
-        """A trial's network once it is trained, and what belongs to it."""
+    def range_test(self, key: TrialKey) -> RateCurve:
+        """What rising rates do in the first phase of a trial (`find_rate`)."""
+        task = self.task(key.seed)
+        with deterministic(self.study.study.threads, self.device):
+            network, plan, train, _ = self._begun(key, task)
+            return find_rate(network, plan, train, key.seed, class_names=task.class_names)
+
+    def _begun(self, key: TrialKey, task: Task) -> tuple[Network, Plan, Batches, Batches]:
+        """The network that a trial starts from, its plan, what it learns and chooses from."""
         seed = key.seed
         stored = self.study.study.label_order == "stored"
         examples = task.examples(task.budget_rows(key.labels, seed, stored=stored))
         plan = self.plan(key.strategy, self.making)
         network = self._placed(self.start(task, seed, plan))
         train, valid = (self._batches(part, seed, network) for part in (examples, task.valid))
+        return network, plan, train, valid
+
+    def _fitted(
+        self, key: TrialKey, task: Task, enter: Enter
+    ) -> tuple[Network, Plan, Fit, Batches]:
+        """A trial's network once it is trained, and what belongs to it."""
+        seed = key.seed
+        network, plan, train, valid = self._begun(key, task)
         result = fit(
             network, plan, train, valid, seed, enter=enter, class_names=task.class_names,
             checkpoints=self._checkpoints("trial", key.strategy, seed, key.labels),

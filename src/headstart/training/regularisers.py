@@ -4,6 +4,7 @@ Each is written out in `headstart.strategies.regularisers` with its paper. A pen
 loss before the gradient is taken, and never shown as part of the loss.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
@@ -157,7 +158,12 @@ class Regularisation:
 
 
 def smallest_singular_values(features: Tensor, k: int) -> Tensor:
-    """Σ of the k smallest σ² of a batch of features (N, …), all of them where there are fewer."""
+    """Σ of the k smallest σ² of a batch of features (N, …), all of them where there are fewer.
+
+    Not a number where the features are none, as a decomposition would not end.
+    """
+    if not torch.isfinite(features).all():
+        return features.sum() * math.nan
     values: Tensor = torch.linalg.svdvals(features.flatten(1).float())
     return values[-k:].square().sum()
 
