@@ -17,9 +17,10 @@ from sklearn.datasets import load_sample_image
 
 import headstart
 from headstart.delivery import engines, exporting
-from headstart.delivery.engines import OnnxEngine, TorchEngine, faster_engine, onnx_bytes
+from headstart.delivery.engines import OnnxEngine, TorchEngine, faster_engine, pipeline_bytes
 from headstart.delivery.pipeline import Pipeline
 from headstart.errors import DataError, NetworkError, RecordsError
+from headstart.networks import onnx_files
 
 
 def by_hand(picture: Image.Image, note: dict[str, Any]) -> NDArray[np.uint8]:
@@ -90,10 +91,10 @@ def test_what_answers_otherwise_is_refused(
     folder: Path, monkeypatch: pytest.MonkeyPatch, change: float, expected: str
 ) -> None:
     def faulty(pipeline: Pipeline, pixels: NDArray[np.uint8]) -> bytes:
-        return onnx_bytes(_Other(pipeline, change), pixels)  # type: ignore[arg-type]
+        return pipeline_bytes(_Other(pipeline, change), pixels)  # type: ignore[arg-type]
 
     (folder / "model.onnx").write_bytes(b"the older one")
-    monkeypatch.setattr(exporting, "onnx_bytes", faulty)
+    monkeypatch.setattr(exporting, "pipeline_bytes", faulty)
     before = sorted(path.name for path in folder.iterdir())
     with pytest.raises(NetworkError, match=expected) as caught:
         headstart.export(folder)
@@ -120,7 +121,7 @@ class TestBadInput:
     def test_a_missing_package_is_named(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(engines, "find_spec", lambda _name: None)
+        monkeypatch.setattr(onnx_files, "find_spec", lambda _name: None)
         with pytest.raises(NetworkError, match=re.escape("headstart[onnx]")):
             headstart.export(folder)
 
@@ -161,8 +162,8 @@ class TestFasterEngine:
         monkeypatch.setattr("time.perf_counter", lambda: next(ticks))
         monkeypatch.setattr(
             engines,
-            "onnx_bytes",
-            lambda pipeline, pixels: onnx_bytes(_Other(pipeline, 0.01), pixels),  # type: ignore[arg-type]
+            "pipeline_bytes",
+            lambda pipeline, pixels: pipeline_bytes(_Other(pipeline, 0.01), pixels),  # type: ignore[arg-type]
         )
         torch_engine = TorchEngine(pipeline, torch.device("cpu"))
         pixels = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)

@@ -1,15 +1,11 @@
 """Engines: PyTorch, or ONNX Runtime where it is faster and answers the same."""
 
-import io
 import json
-import os
 import time
-import warnings
 from abc import abstractmethod
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -18,6 +14,7 @@ from numpy.typing import NDArray
 from headstart.delivery.config import CONFIG
 from headstart.delivery.pipeline import Pipeline
 from headstart.errors import NetworkError
+from headstart.networks.onnx_files import has_onnx, onnx_bytes, onnx_session
 from headstart.networks.weights import file_sha256
 from headstart.training.evaluate import evaluating
 
@@ -74,7 +71,7 @@ class OnnxEngine:
     name = "ONNX Runtime"
 
     def __init__(self, file: Path | bytes) -> None:
-        self._session = _session(file)
+        self._session = onnx_session(file)
 
     def __call__(self, pixels: Pixels) -> Probabilities:
         """Class probabilities, shape (N, classes)."""
@@ -126,38 +123,6 @@ def differences(one: Probabilities, other: Probabilities) -> tuple[float, float]
     return float(gaps.max()), float((one.argmax(axis=1) == other.argmax(axis=1)).mean())
 
 
-def onnx_bytes(pipeline: Pipeline, pixels: Pixels) -> bytes:
-    """A pipeline as an ONNX file's content, for any number of pictures.
-
-    Args:
-        pipeline: On the CPU, in evaluation mode.
-        pixels: A few pictures to trace it with, shape (N ≥ 2, height, width, channels).
-
-    Raises:
-        NetworkError: If ONNX is not installed, or the network cannot be exported.
-    """
-    _require("onnx")
-    buffer = io.BytesIO()
-    pipeline.eval()
-    try:
-        with warnings.catch_warnings(), torch.no_grad():
-            # The tracing exporter is twenty times as quick as its successor, and needs one
-            # package less; see docs/decisions. What it might get wrong, the parity check finds.
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                pipeline,
-                (torch.from_numpy(pixels),),
-                buffer,  # type: ignore[arg-type]
-                dynamo=False,
-                input_names=[INPUT],
-                output_names=[OUTPUT],
-                dynamic_axes={INPUT: {0: "pictures"}, OUTPUT: {0: "pictures"}},
-            )
-    except (RuntimeError, ValueError, TypeError) as error:  # torch.onnx's errors are RuntimeErrors
-        raise NetworkError(f"the network cannot be written as ONNX: {error}") from error
-    return buffer.getvalue()
-
-
 def faster_engine(
     engine: TorchEngine, pipeline: Pipeline, folder: Path, pixels: Pixels, pictures: int
 ) -> Engine:
@@ -177,7 +142,7 @@ def faster_engine(
     if pictures < worth or len(pixels) < 2 or not has_onnx():
         return engine
     try:
-        other = OnnxEngine(exported or onnx_bytes(pipeline, pixels[:2]))
+        other = OnnxEngine(exported or pipeline_bytes(pipeline, pixels[:2]))
     except NetworkError:  # PyTorch answers as well, if more slowly
         return engine
     return other if try_both(engine, other, pixels).onnx_wins else engine
@@ -195,32 +160,14 @@ def exported_file(folder: Path) -> Path | None:
     return file if whole else None
 
 
-def has_onnx() -> bool:
-    """Whether ONNX and ONNX Runtime are installed."""
-    return find_spec("onnx") is not None and find_spec("onnxruntime") is not None
+def pipeline_bytes(pipeline: Pipeline, pixels: Pixels) -> bytes:
+    """A pipeline as an ONNX file's content.
 
+    Args:
+        pipeline: On the CPU.
+        pixels: A few pictures to trace it with, shape (N ≥ 2, height, width, channels).
 
-def _session(file: Path | bytes) -> Any:
-    _require("onnxruntime")
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or 0)
-    options.log_severity_level = 3  # errors alone
-    try:
-        return onnxruntime.InferenceSession(
-            file if isinstance(file, bytes) else str(file),
-            options,
-            providers=["CPUExecutionProvider"],
-        )
-    # Its errors are classes of its own compiled module, without a common base of their own.
-    except Exception as error:
-        raise NetworkError(f"ONNX Runtime cannot load the exported network: {error}") from error
-
-
-def _require(package: str) -> None:
-    if find_spec(package) is None:
-        raise NetworkError(
-            f"the package {package} is not installed: install headstart with the extra onnx "
-            "(pip install 'headstart[onnx]')"
-        )
+    Raises:
+        NetworkError: If ONNX is not installed, or the network cannot be written in it.
+    """
+    return onnx_bytes(pipeline, torch.from_numpy(pixels), takes=INPUT, gives=OUTPUT)

@@ -31,7 +31,7 @@ from headstart.delivery.engines import (
     Probabilities,
     TorchEngine,
     differences,
-    onnx_bytes,
+    pipeline_bytes,
 )
 from headstart.delivery.inputs import pixel_batches
 from headstart.delivery.model import BATCH_SIZE, Model
@@ -132,7 +132,7 @@ def compare(
 
 
 def _write_onnx(pipeline: Pipeline, pixels: Pixels, file: Path) -> Callable[[Pixels], Any]:
-    content = onnx_bytes(pipeline, pixels)
+    content = pipeline_bytes(pipeline, pixels)
     file.write_bytes(content)
     return OnnxEngine(file)
 
