@@ -31,6 +31,7 @@ def compare(
     jobs: int | None = None,
     max_seeds: int | None = None,
     open_ended: bool = False,
+    naive: bool = False,
     listener: Listener = silent,
 ) -> Results:
     """Do a study's trials, score them by one reading of the test labels, and write the report.
@@ -50,6 +51,8 @@ def compare(
             take the place of the study's own seeds (`headstart.study.deciding`).
         open_ended: The same with no last seed: evidence is told as e-values, which may be looked
             at forever.
+        naive: Let every trial do all of its work by itself: slower, the reference for what is
+            shared.
         listener: Told how the study goes on.
 
     Returns:
@@ -70,6 +73,7 @@ def compare(
                 jobs=jobs,
                 listener=listener,
                 reader=reader,
+                naive=naive,
             )
 
         if max_seeds is None and not open_ended:

@@ -98,6 +98,22 @@ class PictureCache:
             if is_leftover and time.time() - _last_use(leftover) > _STALE_AFTER_S:
                 discard(leftover)
 
+    def things(self) -> list["Thing"]:
+        """All that is kept, what was used last first."""
+        kinds = {self.features: "features", self.hashes: "hashes of files"}
+        found = []
+        for last_use, size, path in sorted(self._items(), reverse=True):
+            place = self.hashes if path.parent == self.hashes else path.parent.parent
+            found.append(Thing(kinds.get(place, "pictures"), size, last_use, path))
+        return found
+
+    def clear(self, older_than_s: float = 0.0) -> list["Thing"]:
+        """Remove what was not used for some time, everything by default; what was removed."""
+        old = [each for each in self.things() if time.time() - each.last_use >= older_than_s]
+        for each in old:
+            discard(each.path)
+        return old
+
     def _rooms(self) -> list[Path]:
         """The folders that hold sheets, features or hashes."""
         return [*inside(self.pictures), *inside(self.features), self.hashes]
@@ -112,6 +128,23 @@ class PictureCache:
                 yield _last_use(path / NOTE if path.is_dir() else path), size, path
             except OSError:  # another process has just removed it
                 continue
+
+
+@dataclass(frozen=True)
+class Thing:
+    """Something that is kept.
+
+    Attributes:
+        kind: ``"pictures"`` (decoded ones), ``"features"`` or ``"hashes of files"``.
+        bytes: What it takes on disk.
+        last_use: Seconds since the epoch.
+        path: Where it is.
+    """
+
+    kind: str
+    bytes: int
+    last_use: float
+    path: Path
 
 
 def inside(folder: Path) -> list[Path]:
