@@ -173,6 +173,7 @@ def worth(
         console.print_json(console_statistics.worths_data(worths))
     else:
         console_statistics.print_worths(worths)
+        console.print_line(f"the curves: {results.directory / 'report.html'}")
 
 
 @app.command()
