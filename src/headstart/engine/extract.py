@@ -82,8 +82,7 @@ def extract(
         stop = min(start + size, total)
         pictures = batches.inputs(slice(start, stop))
         if stop - start < size:
-            missing = size - (stop - start)
-            pictures = torch.cat([pictures, pictures[-1:].expand(missing, *pictures.shape[1:])])
+            pictures = _filled_up(pictures, size)
         compute = compute or fastest(
             prefix, in_evaluation(prefix), pictures, math.ceil(total / size)
         )
@@ -94,6 +93,14 @@ def extract(
         yield features.cpu().contiguous().numpy()
         if tell is not None:
             tell(Extracting(stop, total, time.perf_counter() - started))
+
+
+def _filled_up(pictures: Tensor, size: int) -> Tensor:
+    """A block of full size, its last picture repeated, laid out in memory as it was."""
+    last = pictures.is_contiguous(memory_format=torch.channels_last)
+    layout = torch.channels_last if last else torch.contiguous_format
+    rows = torch.arange(size).clamp(max=len(pictures) - 1).to(pictures.device)
+    return pictures.index_select(0, rows).contiguous(memory_format=layout)
 
 
 def in_evaluation(prefix: nn.Module) -> Compute:
