@@ -172,6 +172,29 @@ def test_the_hyperrule_is_bits_for_small_data() -> None:
     assert BitHyperRule(epochs=3).plan(GROUPS).phases[0].epochs == 3
 
 
+@pytest.mark.parametrize(
+    ("size", "steps", "warm_up", "drops"),
+    [("medium", 10_000, 500, (3000, 6000, 9000)), ("large", 20_000, 500, (6000, 12_000, 18_000))],
+)
+def test_the_hyperrule_knows_larger_data_too(
+    size: str, steps: int, warm_up: int, drops: tuple[int, int, int]
+) -> None:
+    strategy = BitHyperRule.model_validate({"size": size})
+    (phase,) = strategy.plan(GROUPS).phases
+    assert phase.steps == steps
+    assert phase.recipe.augment.mixup == 0.1
+    for number, drop in enumerate(drops):
+        around = [rate_factor(phase.schedule, step, steps) for step in (drop - 1, drop)]
+        assert around == pytest.approx([0.1**number, 0.1 ** (number + 1)])
+    rising = [rate_factor(phase.schedule, step, steps) for step in range(warm_up + 1)]
+    assert [rising[0], *rising[-2:]] == pytest.approx([1 / warm_up, 1.0, 1.0])
+    assert BitHyperRule.model_validate(strategy.model_dump(mode="json")) == strategy
+    own = {"size": size, "epochs": 3, "augment": "none", "schedule": "constant"}
+    (phase,) = BitHyperRule.model_validate(own).plan(GROUPS).phases
+    assert (phase.epochs, phase.steps, phase.schedule.name) == (3, None, "constant")
+    assert phase.recipe.augment.mixup == 0
+
+
 def test_what_keeps_near_the_source_is_part_of_the_phases_where_it_does_something() -> None:
     values = {"regularisers": ["bss", {"name": "l2_sp", "alpha": 0.1}, "stoch_norm"]}
     first, last = WiseFT.model_validate(values).plan(GROUPS).phases
