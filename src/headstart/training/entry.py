@@ -33,8 +33,8 @@ Enter = Callable[[Network, Phase, Inputs, Inputs], Entry]
 """Tells, before a phase begins, where it enters a network, given pictures to train and choose with.
 
 The network holds the weights that the phase starts from, and is in the phase's modes. Where a phase
-changes its training pictures they come as `headstart.training.augmented.ChangedPictures`: anew every
-epoch (`Phase.augments`), so that the phase must enter at the pictures, or as fixed views
+changes its training pictures, they come as `headstart.training.augmented.ChangedPictures`: anew
+every epoch (`Phase.augments`), so that the phase must enter at the pictures, or as fixed views
 (`Phase.views`), which can be kept.
 """
 
