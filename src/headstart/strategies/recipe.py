@@ -17,6 +17,9 @@ class Recipe(Settings):
 
     Attributes:
         augment: How training pictures are changed: a preset's name, or a table.
+        order: ``"shuffled"`` anew in every epoch; ``"by_class"``: one class after the other, always
+            the same, as a generator gives them that reads class folders unshuffled. Only to see
+            what that costs.
         label_smoothing: This share of every label is spread over all classes (Szegedy et al. 2016).
         class_weights: What each class's pictures count in the loss: ``"balanced"`` (N / (classes ·
             N of the class) over the training pictures, as scikit-learn's), or a table class →
@@ -30,6 +33,7 @@ class Recipe(Settings):
     """
 
     augment: Augment = Augment()
+    order: Literal["shuffled", "by_class"] = "shuffled"
     label_smoothing: Share = 0.0
     class_weights: Literal["none", "balanced"] | dict[str, Positive] = "none"
     ema: Share = 0.0

@@ -185,10 +185,10 @@ class Course:
             of_phase: From 0, in this phase.
         """
         device = self._entry.train.device
-        order = generator(self._seed, "order", number).permutation(self._pictures)
+        order = self._order(number)
         total = torch.zeros((), device=device)
         seen = 0
-        for rows in torch.split(torch.from_numpy(order).to(device), self._sizes):
+        for rows in torch.split(order.to(device), self._sizes):
             if self.steps == self._total_steps:
                 break
             factor = rate_factor(self._phase.schedule, self.steps, self._total_steps)
@@ -198,6 +198,12 @@ class Course:
         mean = float(total) / seen
         self._check_finite(mean, "loss", number)
         return mean
+
+    def _order(self, number: int) -> Tensor:
+        """The order of the pictures in an epoch, counted from 1 over all phases."""
+        if self._phase.recipe.order == "by_class":
+            return torch.argsort(self._labels.cpu(), stable=True)
+        return torch.from_numpy(generator(self._seed, "order", number).permutation(self._pictures))
 
     def _batch(self, rows: Tensor, number: int, of_phase: int) -> Batch:
         """The pictures of some rows as this epoch shows them."""
