@@ -88,7 +88,7 @@ def power_plans(records: StudyRecords, difference: float | None) -> list[Plan]:
                 pilot=pilot,
                 difference=asked,
                 cells=cells,
-                advice=advise(pilot),
+                advice=advise(pilot, comparisons=len(pairings)),
                 curves=curves(split, asked, Goal(records.study.study.margin, alpha)),
             )
         )
@@ -141,9 +141,9 @@ def _plotted(curve: Curve) -> str:
     blocks = "".join(_BLOCKS[min(int(8 * chance), 7)] for chance in curve.chances)
     first, last = curve.seeds[0], curve.seeds[-1]
     enough = curve.enough
-    reached = f"80% from {enough} seeds on" if enough else f"80% not within {last} seeds"
+    reached = f"80% from {enough} on" if enough else "not 80%"
     return (
-        f"chance of a verdict, {curve.pictures:>7,} pictures: {first} seeds {blocks} {last} seeds, "
+        f"chance of a verdict, {curve.pictures:>7,} pictures: {first} {blocks} {last} seeds, "
         f"{reached}"
     )
 

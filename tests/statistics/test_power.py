@@ -97,6 +97,9 @@ def test_advice_names_seeds_where_seeds_are_the_spread() -> None:
     assert comparison.verdict == "undecided"
     assert advice.more_seeds is not None
     assert advice.sentence() == f"undecided: {advice.more_seeds} more seeds would do"
+    among_five = advise(comparison, comparisons=5)
+    assert among_five.more_seeds is not None
+    assert among_five.more_seeds > advice.more_seeds
 
 
 def test_advice_names_pictures_where_pictures_are_the_spread() -> None:

@@ -262,7 +262,7 @@ def _comparison(
         "verdict": result.verdict,
         "adjusted_p": claim.adjusted_p,
         "simultaneous": {"low": claim.low, "high": claim.high},
-        "sentence": sentence(claim),
+        "sentence": sentence(claim, len(records.pairings())),
         "note": "; ".join(notes),
         "spread": _spread(result),
         "probability_of_improvement": _improvement(pairing),
@@ -272,8 +272,8 @@ def _comparison(
     }
 
 
-def sentence(claim: Claim) -> str:
-    """What may be said, and where nothing may be, what would help."""
+def sentence(claim: Claim, comparisons: int = 1) -> str:
+    """What may be said, and where nothing may be, what would help, so many being compared."""
     said = claim.sentence()
     result = claim.comparison
     if result.verdict != "undecided" or result.pairs < 6:
@@ -282,7 +282,7 @@ def sentence(claim: Claim) -> str:
         return f"{said}; {result.note.split('; ')[-1]}"  # the note tells the rest
     if result.variance is None:
         return said
-    advice = advise(result).sentence().removeprefix("undecided: ")
+    advice = advise(result, comparisons=comparisons).sentence().removeprefix("undecided: ")
     return f"{said}; {advice}"
 
 

@@ -274,7 +274,7 @@ def pictures_needed(
     return high
 
 
-def advise(comparison: Comparison, *, chance: float = 0.8) -> Advice:
+def advise(comparison: Comparison, *, chance: float = 0.8, comparisons: int = 1) -> Advice:
     """What would decide a comparison, if the true difference is the one seen.
 
     That is a big if: the difference seen is itself uncertain, so this is a plan and no promise.
@@ -282,6 +282,8 @@ def advise(comparison: Comparison, *, chance: float = 0.8) -> Advice:
     Args:
         comparison: From `compare_pairs`, with at least two pairs.
         chance: Of a verdict, to plan for.
+        comparisons: How many are made; each has its share of α (Bonferroni, so that Holm's
+            correction will be met, too).
 
     Raises:
         RecordsError: If there is one pair, which has no spread to plan with.
@@ -291,7 +293,7 @@ def advise(comparison: Comparison, *, chance: float = 0.8) -> Advice:
         raise RecordsError("one pair has no spread to plan with: give at least two")
     if comparison.verdict != "undecided":
         return Advice(0, 0, None, decided=True)
-    goal = Goal(comparison.margin, 1 - comparison.confidence, chance)
+    goal = Goal(comparison.margin, (1 - comparison.confidence) / max(1, comparisons), chance)
     gap = comparison.difference
     seeds = seeds_needed(split, gap, goal)
     more_seeds = None if seeds is None else max(seeds - split.n_seeds, 1)

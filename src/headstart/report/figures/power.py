@@ -9,6 +9,7 @@ from headstart.report import palette, words
 from headstart.report.content import ReportContent, budget, budget_order
 from headstart.report.drawing import Drawing, Spec, at, field, layer, number
 from headstart.report.figures._base import Figure, Panel, small_multiple
+from headstart.report.scales import apart
 from headstart.report.svg import TIP
 from headstart.report.tables import Column, Table, table
 
@@ -142,8 +143,11 @@ def _chart(drawing: Drawing, plan: Plan) -> Spec:
     wanted = drawing.data(pd.DataFrame({"chance": [WANTED]}))
     look = {"strokeWidth": 1.5, "strokeDash": [2, 3], "color": palette.INK[0]}
     layers = [layer(wanted, "rule", look, x=at(LEFT), x2=at(drawing.width - RIGHT), y=y)]
-    for opacity, (pictures, own) in zip(OPACITIES, plan.points.groupby("pictures"), strict=False):
-        layers += _line(drawing, plan, own, f"{pictures:,}", opacity, x, y)
+    curves = list(plan.points.groupby("pictures"))
+    ends = apart([float(own["chance"].iloc[-1]) for _, own in curves], 13 / HEIGHT)
+    for opacity, end, (pictures, own) in zip(OPACITIES, ends, curves, strict=False):
+        layers += _line(drawing, plan, own, opacity, x, y)
+        layers.append(_end(drawing, plan, f"{pictures:,} pictures", end, y))
     title = {
         "text": words.wrapped(plan.title, 40),
         "subtitle": f"if the difference is {words.points(plan.difference)} points",
@@ -151,24 +155,32 @@ def _chart(drawing: Drawing, plan: Plan) -> Spec:
     return {"width": drawing.width, "height": HEIGHT, "layer": layers, "title": title}
 
 
+def _end(drawing: Drawing, plan: Plan, text: str, place: float, y: Spec) -> Spec:
+    """The number of test pictures beside the end of its curve."""
+    data = drawing.data(
+        pd.DataFrame({"chance": [place], "strategy": [plan.strategy], "text": [text]})
+    )
+    look = {"align": "left", "baseline": "middle", "fontSize": 10}
+    x = at(drawing.width - RIGHT + 8)
+    return layer(data, "text", look, x=x, y=y, text=field("text"), color=drawing.colour)
+
+
 def _line(
-    drawing: Drawing, plan: Plan, own: pd.DataFrame, pictures: str, opacity: float, x: Spec, y: Spec
+    drawing: Drawing, plan: Plan, own: pd.DataFrame, opacity: float, x: Spec, y: Spec
 ) -> list[Spec]:
-    """One curve with its number of test pictures at its end."""
+    """One curve."""
     tips = [
-        f"{plan.strategy}{TIP}{seeds:.0f} seeds, {pictures} pictures: {words.percent(chance, 0)}"
-        for seeds, chance in zip(own["seeds"], own["chance"], strict=True)
+        f"{plan.strategy}{TIP}{seeds:.0f} seeds, {pictures:,.0f} pictures: "
+        f"{words.percent(chance, 0)}"
+        for pictures, seeds, chance in own.itertuples(index=False)
     ]
     data = drawing.data(own.assign(strategy=plan.strategy, tip=tips))
-    end = drawing.data(own.tail(1).assign(strategy=plan.strategy, text=f"{pictures} pictures"))
     colour, told = drawing.colour, field("tip")
     line = {"strokeWidth": 2, "opacity": opacity}
-    text = {"align": "left", "dx": 6, "fontSize": 10, "opacity": max(opacity, 0.7)}
     return [
         layer(data, "line", line, x=x, y=y, color=colour),
         layer(
             data, "circle", {"size": 30, "opacity": opacity}, x=x, y=y, color=colour,
             description=told,
         ),
-        layer(end, "text", text, x=x, y=y, text=field("text"), color=colour),
     ]  # fmt: skip
