@@ -8,17 +8,19 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
+from torch import nn
 
 from headstart.errors import NetworkError
-from headstart.networks.groups import Network
+from headstart.networks.groups import HEAD, LayerGroup, Network
 from headstart.networks.keras_archive import KerasFile, open_keras
 from headstart.networks.keras_assembly import Assembly, assemble
 from headstart.networks.keras_graph import Entry, Model, calls_of, read_model
 from headstart.networks.keras_layers import TRAINING_ONLY
+from headstart.networks.keras_modules import ChannelsLastFlatten, GlobalPool
 from headstart.networks.keras_vgg import vgg_architecture
 from headstart.networks.keras_weights import Array, read_weights
 from headstart.settings import Count, Settings
@@ -62,11 +64,13 @@ class KerasDescription(Settings):
         architecture: The file's own JSON.
         keras: The major version of Keras that wrote it.
         arrays: The shapes of the weights.
+        features: What is done to a body that ends in a feature map: nothing, or see `with_row`.
     """
 
     architecture: dict[str, Any]
     keras: Annotated[int, Field(ge=1)]
     arrays: tuple[KerasArray, ...]
+    features: Literal["map", "pooled", "flattened"] = "map"
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,28 @@ def build_keras(description: KerasDescription) -> Network:
         built = assemble(calls, _checked(model.shape), weights, description.keras)
     except KeyError as error:
         raise NetworkError(f"the description lacks the shape of {error}") from error
-    return built.network.eval()
+    network = built.network.eval()
+    return network if description.features == "map" else with_row(network, description.features)
+
+
+def with_row(network: Network, features: Literal["pooled", "flattened"]) -> Network:
+    """A network whose body ends in a feature map, made to give one row of features a picture.
+
+    Args:
+        network: Its modules go into the new one.
+        features: ``"pooled"``: the mean over height and width; ``"flattened"``, as Keras flattens.
+    """
+    body = nn.Sequential()
+    body.add_module("layers", network.body)
+    last = ChannelsLastFlatten() if features == "flattened" else GlobalPool("mean", False)
+    body.add_module(features, last)
+    groups = [
+        LayerGroup(group.name, tuple(claim.replace("body", "body.layers", 1) for claim in claims))
+        if (claims := group.modules) and group.name != HEAD
+        else group
+        for group in network.groups
+    ]
+    return Network(body, network.head, groups, pretrained=network.pretrained).eval()
 
 
 def _described(

@@ -5,7 +5,7 @@ same network with weights that were never trained, as the control.
 """
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -17,7 +17,12 @@ from headstart.errors import NetworkError
 from headstart.networks.bodies import Architecture, Features
 from headstart.networks.groups import HEAD, LayerGroup, Network
 from headstart.networks.heads import HeadSettings, build_head
-from headstart.networks.keras_files import KerasDescription, KerasNetwork, load_keras
+from headstart.networks.keras_files import (
+    KerasDescription,
+    KerasNetwork,
+    load_keras,
+    with_row,
+)
 from headstart.networks.layers import draw_again
 from headstart.networks.pretrained import Backbone, load_backbone
 from headstart.seeding import generator
@@ -149,12 +154,15 @@ class KerasBody:
     features: int
 
     @classmethod
-    def load(cls, path: Path, image_size: tuple[int, int] | None) -> "KerasBody":
+    def load(
+        cls, path: Path, image_size: tuple[int, int] | None, features: Features = "pooled"
+    ) -> "KerasBody":
         """Read it.
 
         Args:
             path: The file.
             image_size: Height and width of the pictures; needed where the file takes any.
+            features: What a body that ends in a feature map (``include_top=False``) puts out.
 
         Raises:
             NetworkError: As `load_keras`; if no size is known; if the body does not give one row
@@ -184,9 +192,12 @@ class KerasBody:
             mean=mean[:channels],
             std=std[:channels],
         )
-        network = keras.network.eval()
-        with torch.inference_mode():
-            shape = network.body(torch.zeros(1, channels, *size)).shape
+        shape = _body_shape(keras.network, (channels, *size))
+        if len(shape) == 4:
+            described = keras.description.model_copy(update={"features": features})
+            network = with_row(keras.network, features)
+            keras = replace(keras, network=network, description=described)
+            shape = _body_shape(network, (channels, *size))
         if len(shape) != 2:
             raise NetworkError(
                 f"{path.name} puts out features of shape {tuple(shape[1:])} a picture, expected "
@@ -232,6 +243,12 @@ class KerasBody:
         draw_again(network.body, generator(seed, "initial body"))
         network.pretrained = False
         return network
+
+
+def _body_shape(network: Network, picture_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of what a body puts out for one picture (channels, height, width)."""
+    with torch.inference_mode():
+        return tuple(network.eval().body(torch.zeros(1, *picture_shape)).shape)
 
 
 def _take_red_first(network: Network, name: str, size: tuple[int, int]) -> None:

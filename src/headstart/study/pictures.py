@@ -47,7 +47,7 @@ class StudyPictures:
         if source is None or not source.ready_made:
             return None
         if source.keras is not None:
-            return KerasBody.load(source.keras, data.size)
+            return KerasBody.load(source.keras, data.size, source.features)
         assert source.pretrained is not None
         return TimmBody.load(
             source.pretrained,

@@ -85,8 +85,8 @@ class SourceSettings(Settings):
             (``headstart models`` lists them); it takes the place of ``[network]``.
         weights: The file or folder with the weights of `pretrained`; when left out they are looked
             for in the Hugging Face cache, an installed package, the hub.
-        features: What the body of `pretrained` puts out: ``"pooled"`` features, or the
-            ``"flattened"`` feature map.
+        features: What the body of `pretrained`, or of a `keras` file without its top, puts out:
+            ``"pooled"`` features, or the ``"flattened"`` feature map.
         keras: A network that Keras saved, ``.keras`` or ``.h5``; it takes the place of
             ``[network]``.
         classes: What the source learns to tell apart; by default all classes that the task does
@@ -120,7 +120,9 @@ class SourceSettings(Settings):
     def _is_one_thing(self) -> Self:
         problems: list[tuple[tuple[str, ...], str]] = []
         kinds = [key for key in ("file", "pretrained", "keras") if getattr(self, key) is not None]
-        takes = {"pretrained": {"weights", "features"}}.get(kinds[0] if kinds else "", set())
+        takes = {"pretrained": {"weights", "features"}, "keras": {"features"}}.get(
+            kinds[0] if kinds else "", set()
+        )
         if not kinds:
             takes = {"classes", "positive", "allow_overlap", "training"}
         idle = [
