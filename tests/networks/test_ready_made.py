@@ -160,8 +160,9 @@ def test_weights_are_drawn_again_as_keras_draws_them() -> None:
             each.fill_(7)
     draw_again(body, np.random.default_rng(0))
     limit = (6 / (9 * 8 + 9 * 64)) ** 0.5
-    weight = body[0].weight.detach()
-    assert isinstance(weight, torch.Tensor)
+    first = body[0]
+    assert isinstance(first, nn.Conv2d)
+    weight = first.weight.detach()
     assert float(weight.abs().max()) <= limit
     assert float(weight.std()) == pytest.approx(limit / 3**0.5, rel=0.05)
     assert body[2].bias is None
