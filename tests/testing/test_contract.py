@@ -1,5 +1,6 @@
 """Our strategies keep the contract, and each clause is broken by what it is about."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
@@ -10,6 +11,7 @@ import torch
 from headstart.errors import StudyError
 from headstart.networks.groups import HEAD
 from headstart.strategies import STRATEGIES, FineTune, Frozen, Plan, Strategy
+from headstart.study.explain import Explanation, explain
 from headstart.study.records import TrialKey, TrialOutcome
 from headstart.study.workplace import Workplace
 from headstart.testing import CLAUSES, ContractError, strategy_contract
@@ -41,7 +43,12 @@ OURS = [
     for name in STRATEGIES
     for values in VARIANTS.get(name, [{}])
 ]
-WHOLE_TRIALS = {"the source is not changed", "test labels are not read", "planned equals naive"}
+WHOLE_TRIALS = {
+    "the source is not changed",
+    "test labels are not read",
+    "planned equals naive",
+    "the cost estimate is finite",
+}
 
 
 @pytest.mark.parametrize(("strategy", "wholly"), OURS, ids=lambda value: getattr(value, "kind", ""))
@@ -187,10 +194,22 @@ def test_trials_that_break_a_clause_are_caught(monkeypatch: pytest.MonkeyPatch) 
         assert caught.value.problems[0].startswith(f"frozen, {clause}: {message}")
 
 
+def test_an_estimate_that_is_none_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def endless(workplace: Workplace, jobs: int | None = None) -> Explanation:
+        return replace(explain(workplace, jobs), naive_seconds=math.inf)
+
+    monkeypatch.setattr("headstart.testing.contract.explain", endless)
+    with pytest.raises(ContractError) as caught:
+        strategy_contract(Frozen(epochs=1), ["the cost estimate is finite"])
+    assert caught.value.problems == (
+        "frozen, the cost estimate is finite: the naive cost is estimated to be inf seconds",
+    )
+
+
 def test_clauses_can_be_chosen_by_name() -> None:
     with pytest.raises(StudyError) as caught:
         strategy_contract(FineTune(), ["same seed, same results"])
     assert str(caught.value).startswith(
         "no clause 'same seed, same results'; did you mean 'same seed, same result'? Known: "
     )
-    assert len(CLAUSES) == 8
+    assert len(CLAUSES) == 9

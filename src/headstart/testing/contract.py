@@ -10,6 +10,7 @@ Use it from a test of your own::
 It trains small networks on small pictures, for seconds. Give your strategy few epochs.
 """
 
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 
@@ -21,6 +22,7 @@ from headstart.errors import HeadstartError, StudyError, nearest
 from headstart.networks.groups import Network
 from headstart.networks.selections import has_statistics
 from headstart.strategies import Phase, Plan, Strategy
+from headstart.study.explain import explain
 from headstart.study.records import TrialKey
 from headstart.testing.ground import small_batches, small_network, small_study
 from headstart.training.batches import Batches
@@ -204,6 +206,14 @@ def _planned_equals_naive(strategy: Strategy, _: MakeNetwork) -> Iterator[str]:
         yield f"with features kept, a probability is {apart:.3g} off what it is without"
 
 
+def _can_be_estimated(strategy: Strategy, _: MakeNetwork) -> Iterator[str]:
+    with small_study(strategy) as workplace:
+        found = explain(workplace, jobs=1)
+    for what, seconds in (("cost", found.seconds), ("naive cost", found.naive_seconds)):
+        if not 0 < seconds < math.inf:
+            yield f"the {what} is estimated to be {seconds} seconds"
+
+
 def _held(network: Network) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in network.state_dict().items()}
 
@@ -222,5 +232,6 @@ CLAUSES: Mapping[str, Clause] = {
     "the source is not changed": _leaves_the_source,
     "test labels are not read": _keeps_test_labels_shut,
     "planned equals naive": _planned_equals_naive,
+    "the cost estimate is finite": _can_be_estimated,
 }
 """Every clause by name; each is a function that yields what breaks it."""
