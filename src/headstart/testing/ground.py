@@ -32,14 +32,14 @@ NETWORK = {
         {"batch_norm": True},
         {"conv": 6},
         {"batch_norm": True},
-        {"dense": 7, "activation": "tanh"},
         {"dropout": 0.2},
+        {"dense": 7, "activation": "tanh"},
     ],
 }
 
 
 def small_network(seed: int = 0) -> Network:
-    """Two convolutions with BatchNorm, a dense layer, dropout, a head for three classes."""
+    """Two convolutions with BatchNorm, dropout, a dense layer, a head for three classes."""
     settings = TypeAdapter(NetworkSettings).validate_python(NETWORK)
     return build_network(settings, HeadSettings(), SHAPE, 3, seed)
 
