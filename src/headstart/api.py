@@ -8,7 +8,7 @@ from headstart.delivery import evaluation, exporting, predictions
 from headstart.delivery.bundle import check_place
 from headstart.delivery.delivering import Fitted, deliver
 from headstart.delivery.model import BATCH_SIZE, Model, load
-from headstart.delivery.short_list import AUTO, fit_study, is_affordable, training_pictures
+from headstart.delivery.short_list import AUTO, count_pictures, fit_study, is_affordable
 from headstart.report.results import Results
 from headstart.study.compare import train_and_score
 from headstart.study.deciding import until_decided
@@ -132,9 +132,13 @@ def fit(
     check_place(output)
     keras = Path(model).expanduser().resolve() if model.endswith((".keras", ".h5")) else None
     place = choose_device(device).type
-    images = pictures if isinstance(pictures, ImageSet) else None
-    path = Path(pictures).expanduser().resolve() if not isinstance(pictures, ImageSet) else None
-    count = training_pictures(path) if path is not None else len(pictures)  # type: ignore[arg-type]
+    images, path = None, None
+    if isinstance(pictures, ImageSet):
+        images = pictures
+        counted = count_pictures(images)
+    else:
+        path = Path(pictures).expanduser().resolve()
+        counted = count_pictures(path)
     side = image_size or _USUAL_SIDE
     size = (side, side) if isinstance(side, int) else side
     study = fit_study(
@@ -147,8 +151,8 @@ def fit(
         seeds=seeds,
         epochs=epochs,
         device=place,
-        pictures=count,
-        control=is_affordable(count, size, epochs, place),
+        counted=counted,
+        control=is_affordable(counted.training, size, epochs, place),
     )
     results = compare(
         study,

@@ -1,13 +1,21 @@
 """Choosing: on validation pictures, by records of studies that never were."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from headstart.data.image_set import ImageSet
 from headstart.delivery.choice import choose
-from headstart.delivery.short_list import fit_study, is_affordable, strategy_tables
+from headstart.delivery.short_list import (
+    Counted,
+    count_pictures,
+    fit_study,
+    is_affordable,
+    strategy_tables,
+)
 from headstart.errors import StudyError, TrainingError
 from headstart.strategies import STRATEGIES
 from headstart.study.results import StudyRecords, Validation
@@ -113,10 +121,10 @@ def test_failures_leave_nothing_to_deliver(made_records: Made) -> None:
 
 class TestShortList:
     def test_auto_measures_the_list_and_a_control(self) -> None:
-        study = fit_study(path=None, model="resnet18", pictures=100)
+        study = fit_study(path=None, model="resnet18")
         assert set(study.strategy) == {"probe", "lp_ft", "fine_tune", "scratch"}
         assert study.study.baseline == "scratch"
-        without = fit_study(path=None, model="resnet18", pictures=100, control=False)
+        without = fit_study(path=None, model="resnet18", control=False)
         assert "scratch" not in without.strategy
         assert without.study.baseline == "probe"
 
@@ -142,3 +150,23 @@ class TestShortList:
         assert is_affordable(200, (96, 96), None, "cpu")
         assert not is_affordable(20_000, (224, 224), None, "cpu")
         assert is_affordable(20_000, (224, 224), None, "cuda")
+
+    def test_pictures_are_counted_by_split(self, tmp_path: Path) -> None:
+        for place, count in (("train/a", 8), ("train/b", 2), ("val/a", 3), ("test/a", 4)):
+            for number in range(count):
+                path = tmp_path / "split" / place / f"{number}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()
+        assert count_pictures(tmp_path / "split") == Counted(10, has_valid=True)
+        assert count_pictures(tmp_path / "split" / "train") == Counted(6, has_valid=False)
+        pixels = np.zeros((30, 4, 4), dtype=np.uint8)
+        images = ImageSet.from_arrays(
+            pixels, ["a", "b"] * 15, test_pictures=pixels, test_labels=["a", "b"] * 15
+        )
+        assert count_pictures(images) == Counted(24, has_valid=False)
+
+    def test_a_validation_split_of_its_own_is_used_whole(self) -> None:
+        own = fit_study(path=None, model="resnet18", counted=Counted(100, has_valid=True))
+        made = fit_study(path=None, model="resnet18", counted=Counted(100, has_valid=False))
+        assert own.split.valid is None
+        assert made.split.valid == 0.2

@@ -1,11 +1,14 @@
 """What `fit` measures: a short list of strategies as a study, long enough and no longer."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from headstart.data.folders import find_pictures
+from headstart.data.image_set import ImageSet
 from headstart.errors import StudyError, nearest
 from headstart.study.spec import Study, study_from
 
@@ -16,8 +19,8 @@ _STEPS = 100  # of training a whole network, if there are not many pictures
 _EPOCHS = (3, 20)
 _FROZEN_EPOCHS = 100  # at most; of a head on kept features they take next to nothing
 _BATCH_SIZE = 32
-_VALID_SHARE = 0.2
-_TRAINING_SHARE = (1 - 0.2) * (1 - _VALID_SHARE)  # after the test split has had its fifth
+_VALID_SHARE = 0.2  # of what the test split leaves, where the pictures have none of their own
+_TEST_SHARE = 0.2  # as in `headstart.data.splits`
 _AFFORDABLE = 2e8
 """Pixels that training a control may take a seed, over all epochs: minutes on two cores."""
 
@@ -82,15 +85,36 @@ def is_affordable(pictures: int, size: tuple[int, int], epochs: int | None, devi
     return device != "cpu" or passes * math.prod(size) <= _AFFORDABLE
 
 
-def training_pictures(path: Path) -> int:
-    """About how many pictures there will be to train on, told without opening any.
+@dataclass(frozen=True)
+class Counted:
+    """What is known of pictures before any is opened.
+
+    Attributes:
+        training: How many there will be to train on, about.
+        has_valid: Whether they come with a validation split of their own.
+    """
+
+    training: int
+    has_valid: bool
+
+
+def count_pictures(pictures: Path | ImageSet) -> Counted:
+    """Count pictures by split, without opening any.
 
     Raises:
         DataError: As `find_pictures`.
     """
-    labelled = [entry for entry in find_pictures(path).entries if entry.label is not None]
-    given = sum(entry.split == "train" for entry in labelled)
-    return given or round(len(labelled) * _TRAINING_SHARE)
+    if isinstance(pictures, ImageSet):
+        parts = {name: len(rows) for name, rows in pictures.parts.items()}
+        total = len(pictures)
+    else:
+        labelled = [each for each in find_pictures(pictures).entries if each.label is not None]
+        parts = dict(Counter(each.split for each in labelled if each.split is not None))
+        total = len(labelled)
+    left = parts.get("train") or total - sum(parts.values())
+    has_valid = "valid" in parts
+    share = (1.0 if "test" in parts else 1 - _TEST_SHARE) * (1.0 if has_valid else 1 - _VALID_SHARE)
+    return Counted(round(left * share), has_valid)
 
 
 def fit_study(
@@ -105,7 +129,7 @@ def fit_study(
     epochs: int | None = None,
     device: str = "cpu",
     threads: int = 1,
-    pictures: int = 0,
+    counted: Counted = Counted(0, False),
     control: bool = True,
 ) -> Study:
     """The study behind a fit.
@@ -121,17 +145,17 @@ def fit_study(
         epochs: As for `strategy_tables`.
         device: Where to train.
         threads: CPU threads a trial.
-        pictures: How many there are to train on, about.
+        counted: What is known of the pictures.
         control: Whether the short list has training from scratch as its control.
 
     Raises:
         StudyError: If there is no such strategy, or it cannot be used.
     """
     if strategy == AUTO:
-        tables = strategy_tables(pictures, epochs).items()
+        tables = strategy_tables(counted.training, epochs).items()
         chosen = {name: table for name, table in tables if control or name != CONTROL}
     else:
-        chosen = {strategy: _settings(strategy, pictures, epochs)}
+        chosen = {strategy: _settings(strategy, counted.training, epochs)}
     given = {"path": path, "image_size": image_size}
     source: Mapping[str, Any] = {"pretrained": model, "weights": weights}
     if keras is not None:
@@ -140,7 +164,7 @@ def fit_study(
         "question": f"Which strategy adapts {keras.name if keras else model} best?",
         "data": {key: value for key, value in given.items() if value is not None},
         "source": {key: value for key, value in source.items() if value is not None},
-        "split": {"valid": _VALID_SHARE},
+        "split": {} if counted.has_valid else {"valid": _VALID_SHARE},
         "training": {"optimizer": {"name": "adamw", "weight_decay": 0.01}},
         "strategy": chosen,
         "study": {
