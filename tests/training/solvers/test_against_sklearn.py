@@ -22,7 +22,7 @@ from headstart.training.solvers import (
 CLOSE = 1e-4
 # Few pictures of many numbers, and many of few, as both ways of decomposing are taken.
 SHAPES = [(40, 60), (90, 12)]
-PENALTIES = [1000.0, 0.01, 3.0, 0.1, 30.0]
+PENALTIES = [3.0, 1000.0, 0.01, 0.1, 30.0]
 
 
 def blobs(
