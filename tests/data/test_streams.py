@@ -59,7 +59,7 @@ def test_many_pictures_take_no_more_memory(tmp_path: Path) -> None:
         assert sum(1 for _ in stream.entries()) == count
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    # A record of each picture would take over four megabytes; what grows is the list of folders.
+    # A record of each picture takes nearly four megabytes; what grows is the list of folders.
     assert peaks[1] < peaks[0] + 1_000_000
 
 
