@@ -323,6 +323,18 @@ def test_the_catalogue_is_told(
     assert "did you mean 'fashion-mnist'?" in refused(headstart("data", "get", "fashionmnist"))
 
 
+def test_a_folder_of_pictures_is_got_with_its_topics(
+    headstart: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog, "get", lambda name: tmp_path / name)
+
+    got = headstart("data", "get", "stamps")
+
+    assert got.out == f"{tmp_path / 'stamps'}\n", "a script can use it"
+    assert "licence: GPL-2.0-or-later (https://tuxpaint.org/stamps/)" in got.err
+    assert "796 pictures in animals, clothes, food," in got.err
+
+
 def test_markup_in_names_is_shown_as_it_is(
     headstart: Command, study_file: Path, tmp_path: Path
 ) -> None:

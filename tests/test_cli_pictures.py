@@ -40,6 +40,20 @@ def test_audit_shows_classes_and_what_is_left_out(folder: Path) -> None:
     assert "typically 9 × 8" in shown.stdout
 
 
+def test_audit_names_small_classes_contradictions_and_what_lies_beside(folder: Path) -> None:
+    (folder / "owls").mkdir()
+    (folder / "owls" / "cat.png").write_bytes((folder / "cats" / "0.png").read_bytes())
+    (folder / "owls" / "hoot.ogg").write_bytes(b"OggS")
+    (folder / "owls" / "notes.txt").write_text("seen at night")
+    shown = CliRunner().invoke(app, ["audit", str(folder)])
+
+    told = " ".join(shown.stdout.split())
+    assert "too few pictures to learn from or to measure: owls (1); leave such" in told
+    assert "cats/0.png = owls/cat.png (one picture, 2 classes: keep one of them)" in told
+    assert "other files, passed over: 2 (.ogg 1, .txt 1)" in told
+    assert "modes: RGB 26" in told
+
+
 def test_audit_as_json_is_nothing_but_json(folder: Path) -> None:
     shown = CliRunner().invoke(app, ["audit", str(folder), "--json"])
     found = json.loads(shown.stdout)

@@ -519,7 +519,7 @@ def data_get(name: Annotated[str, typer.Argument(help="A set's name.")]) -> None
 
     with console.listening():
         folder = catalog.get(name)
-    console.print_line(str(folder))
+    console.print_set(catalog.entry(name), folder)
 
 
 @data.command("where")

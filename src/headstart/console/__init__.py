@@ -11,4 +11,5 @@ from headstart.console.tables import print_json as print_json
 from headstart.console.tables import print_layout as print_layout
 from headstart.console.tables import print_line as print_line
 from headstart.console.tables import print_results as print_results
+from headstart.console.tables import print_set as print_set
 from headstart.console.tables import table as table

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -225,22 +226,37 @@ def _rates_words(rates: Mapping[str, float | None]) -> str:
 
 def print_catalog(entries: Sequence["CatalogEntry"]) -> None:
     """Print the catalogue of data sets."""
-    shown = table("name", "title")
+    shown = table()
+    shown.add_column("name", no_wrap=True)
     for name in ("pictures", "classes"):
-        shown.add_column(name, justify="right")
-    shown.add_column("size")
-    shown.add_column("here")
+        shown.add_column(name, justify="right", no_wrap=True)
+    shown.add_column("size", no_wrap=True)
+    shown.add_column("licence")
+    shown.add_column("here", no_wrap=True)
     for entry in entries:
-        height, width, channels = entry.picture_shape
+        shape = entry.picture_shape
         shown.add_row(
             entry.name,
-            entry.title,
             f"{entry.pictures:,}",
             str(len(entry.class_names)),
-            f"{height} × {width} × {channels}",
+            "a folder of pictures" if shape is None else " × ".join(map(str, shape)),
+            entry.licence,
             "yes" if entry.here else "no",
         )
     output().print(shown)
+
+
+def print_set(entry: "CatalogEntry", folder: Path) -> None:
+    """Print the folder of a data set; of pictures to look through, what is in it too.
+
+    Standard output has the folder alone, so that a script can use it.
+    """
+    if entry.picture_shape is None:
+        beside = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        beside.print(f"{entry.title}: {entry.about}")
+        beside.print(f"licence: {entry.licence} ({entry.home})")
+        beside.print(f"{entry.pictures:,} pictures in {', '.join(entry.class_names)}")
+    print_line(str(folder))
 
 
 def table(*columns: str) -> Table:

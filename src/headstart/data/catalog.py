@@ -6,9 +6,6 @@ is what is kept, when a process first opens it. Once a set is here, nothing need
 
 import hashlib
 import importlib.util
-import shutil
-import tempfile
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -21,22 +18,28 @@ from numpy.typing import NDArray
 from headstart.data.cache import (
     LABELS,
     PICTURES,
-    DamagedError,
     cache_folder,
     is_kept,
     open_kept,
-    unusable,
     write_kept,
 )
-from headstart.data.facts import LABEL_TYPE, SetFacts, read_facts
+from headstart.data.facts import (
+    FOLDER_OF_PICTURES,
+    LABEL_TYPE,
+    FolderFacts,
+    PreparedFacts,
+    SetFacts,
+    read_facts,
+)
 from headstart.data.formats import READERS, Rows
 from headstart.data.gather import gather
 from headstart.data.image_set import ImageSet
+from headstart.data.keeping import opened
+from headstart.data.picture_folders import FOLDER, PictureFolder
 from headstart.errors import DataError, nearest
 
 Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
-LOCK_TIMEOUT_S = 3600.0
 BUNDLED = "scikit-learn"
 """The format of a set that comes with a library, so that there is nothing to fetch or keep."""
 
@@ -50,8 +53,8 @@ class CatalogEntry:
         title: Its proper name.
         about: What it shows, in a sentence.
         pictures: Their number, all parts together.
-        class_names: In label order.
-        picture_shape: Height, width, channels.
+        class_names: In label order; of a folder of pictures its topics, which are folders.
+        picture_shape: Height, width, channels; None for a folder of pictures of any size.
         licence: As stated at its home.
         home: Its public home page.
         here: Whether it is on this machine, so that no network is needed.
@@ -63,11 +66,16 @@ class CatalogEntry:
     about: str
     pictures: int
     class_names: tuple[str, ...]
-    picture_shape: tuple[int, int, int]
+    picture_shape: tuple[int, int, int] | None
     licence: str
     home: str
     here: bool
     bytes: int
+
+    @property
+    def origin(self) -> str:
+        """Where the pictures come from, in words for a report."""
+        return f"{self.title}, {self.home} (licence: {self.licence})"
 
 
 class Catalog:
@@ -86,21 +94,32 @@ class Catalog:
 
     def describe(self) -> list[CatalogEntry]:
         """What is known about each data set, in the order of `names`."""
-        return [
-            CatalogEntry(
-                name=name,
-                title=facts.title,
-                about=facts.about,
-                pictures=facts.prepared.pictures,
-                class_names=facts.class_names,
-                picture_shape=facts.prepared.picture_shape,
-                licence=facts.licence,
-                home=facts.home,
-                here=self.where(name) is not None,
-                bytes=facts.prepared.bytes,
-            )
-            for name, facts in sorted(self._sets.items())
-        ]
+        return [self.entry(name) for name in self.names()]
+
+    def entry(self, name: str) -> CatalogEntry:
+        """What is known about one data set.
+
+        Raises:
+            DataError: If the catalogue has no such name.
+        """
+        facts = self._facts(name)
+        prepared = facts.prepared
+        return CatalogEntry(
+            name=name,
+            title=facts.title,
+            about=facts.about,
+            pictures=prepared.pictures,
+            class_names=facts.class_names,
+            picture_shape=prepared.picture_shape if isinstance(prepared, PreparedFacts) else None,
+            licence=facts.licence,
+            home=facts.home,
+            here=self.where(name) is not None,
+            bytes=prepared.bytes,
+        )
+
+    def is_folder(self, name: str) -> bool:
+        """Whether the catalogue has such a set and it is a folder of pictures, not arrays."""
+        return name in self._sets and self._sets[name].format == FOLDER_OF_PICTURES
 
     def where(self, name: str) -> Path | None:
         """The folder of a data set, or None if it is not on this machine; nothing is fetched.
@@ -108,17 +127,20 @@ class Catalog:
         Raises:
             DataError: If the catalogue has no such name.
         """
-        if self._facts(name).format == BUNDLED:
+        facts = self._facts(name)
+        if facts.format == BUNDLED:
             return _bundled_folder()
         folder = cache_folder() / name
-        return folder if is_kept(folder) else None
+        if not _kept_form(facts).is_kept(folder):
+            return None
+        return folder / FOLDER if self.is_folder(name) else folder
 
     def get(self, name: str) -> Path:
         """Fetch a data set unless it is here already.
 
         Returns:
             Its folder, with ``pictures.npy`` and ``labels.npy``, checked; for a set that comes
-            with a library, that library's folder.
+            with a library, that library's folder; for a folder of pictures the folder itself.
 
         Raises:
             DataError: If the catalogue has no such name, no mirror delivers it, or the data folder
@@ -127,17 +149,24 @@ class Catalog:
         facts = self._facts(name)
         if facts.format == BUNDLED:
             return _bundled_folder()
-        _opened(facts)
-        return cache_folder() / name
+        kept = opened(_kept_form(facts))
+        return kept if isinstance(kept, Path) else cache_folder() / name
 
     def load(self, name: str) -> ImageSet:
         """A data set, fetched first if it is not here; its arrays are read-only memory maps.
 
         Raises:
-            DataError: As in `get`.
+            DataError: As in `get`; for a folder of pictures, which has no arrays yet.
         """
         facts = self._facts(name)
-        pictures, labels = _digits(facts) if facts.format == BUNDLED else _opened(facts)
+        if isinstance(facts.prepared, FolderFacts):
+            raise DataError(
+                f"{name!r} is a folder of pictures of many sizes: give its folder, "
+                f"catalog.get({name!r}), to headstart.data.loading.load_pictures with the size "
+                "that they are to have"
+            )
+        arrays = PreparedArrays(facts, facts.prepared)
+        pictures, labels = _digits(arrays) if facts.format == BUNDLED else opened(arrays)
         parts, start = {}, 0
         for part, count in facts.parts.items():
             parts[part] = np.arange(start, start + count)
@@ -148,7 +177,7 @@ class Catalog:
             facts.class_names,
             name=name,
             parts=parts,
-            origin=f"{facts.title}, {facts.home} (licence: {facts.licence})",
+            origin=self.entry(name).origin,
         )
 
     def _facts(self, name: str) -> SetFacts:
@@ -173,6 +202,16 @@ def describe() -> list[CatalogEntry]:
     return _own().describe()
 
 
+def entry(name: str) -> CatalogEntry:
+    """See `Catalog.entry`."""
+    return _own().entry(name)
+
+
+def is_folder(name: str) -> bool:
+    """See `Catalog.is_folder`."""
+    return _own().is_folder(name)
+
+
 def where(name: str) -> Path | None:
     """See `Catalog.where`."""
     return _own().where(name)
@@ -188,60 +227,49 @@ def load(name: str) -> ImageSet:
     return _own().load(name)
 
 
-def _opened(facts: SetFacts) -> Arrays:
-    """The checked arrays of a set, fetched and prepared first where needed."""
-    folder = cache_folder() / facts.name
-    damage = None
-    if is_kept(folder):
-        try:
-            return open_kept(folder, facts.prepared)
-        except DamagedError as error:
-            damage = str(error)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return _built(folder, facts)
-    except OSError as error:
-        problem = unusable(cache_folder(), error, 3 * facts.prepared.bytes)
-        if damage:
-            problem = DataError(f"{facts.name} in {folder} is damaged: {damage}", *problem.problems)
-        raise problem from error
+@dataclass(frozen=True)
+class PreparedArrays:
+    """A set of the catalogue that is kept as two arrays; see `headstart.data.keeping.Keepable`.
 
+    Attributes:
+        facts: What the catalogue says.
+        expected: What the arrays must be.
+    """
 
-def _built(folder: Path, facts: SetFacts) -> Arrays:
-    """Fetch and prepare a set while no other process does; whoever waited finds it done."""
-    import filelock
+    facts: SetFacts
+    expected: PreparedFacts
 
-    damage = None
-    try:
-        with filelock.FileLock(folder / ".lock", timeout=LOCK_TIMEOUT_S):
-            if is_kept(folder):
-                try:
-                    return open_kept(folder, facts.prepared)
-                except DamagedError as error:
-                    damage = str(error)
-                    warnings.warn(
-                        f"{facts.name} in {folder} is damaged and is fetched again: {damage}",
-                        stacklevel=5,
-                    )
-            _build(folder, facts, damage)
-            return open_kept(folder, facts.prepared)
-    except filelock.Timeout:
-        raise DataError(
-            f"another process has been getting {facts.name!r} for {LOCK_TIMEOUT_S / 60:.0f} "
-            f"minutes: end it, or remove {folder / '.lock'} if there is none"
-        ) from None
+    @property
+    def name(self) -> str:
+        """The set's."""
+        return self.facts.name
 
+    @property
+    def needed_bytes(self) -> int:
+        """Three times itself: fetched, unpacked and prepared."""
+        return 3 * self.expected.bytes
 
-def _build(folder: Path, facts: SetFacts, damage: str | None) -> None:
-    """Fetch a set's files and put its arrays into the folder, each at one stroke."""
-    for left in folder.glob(".new-*"):  # A process was killed here: we hold the lock, it is gone.
-        shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as temporary:
-        work = Path(temporary)
-        gathered = gather(facts, folder, work, damage)
-        write_kept(work, _rows(facts, gathered), facts.prepared)
+    def is_kept(self, folder: Path, /) -> bool:
+        """See `Keepable.is_kept`."""
+        return is_kept(folder)
+
+    def open(self, folder: Path, /) -> Arrays:
+        """The arrays, checked; see `Keepable.open`."""
+        return open_kept(folder, self.expected)
+
+    def build(self, folder: Path, work: Path, damage: str | None, /) -> None:
+        """See `Keepable.build`."""
+        gathered = gather(self.facts, folder, work, damage)
+        write_kept(work, _rows(self.facts, gathered), self.expected)
         for name in (PICTURES, LABELS):
             (work / name).replace(folder / name)
+
+
+def _kept_form(facts: SetFacts) -> PreparedArrays | PictureFolder:
+    """How a set is kept in the cache."""
+    if isinstance(facts.prepared, FolderFacts):
+        return PictureFolder(facts, facts.prepared)
+    return PreparedArrays(facts, facts.prepared)
 
 
 def _rows(facts: SetFacts, folder: Path) -> Iterator[Rows]:
@@ -257,7 +285,7 @@ def _bundled_folder() -> Path:
     return Path(spec.submodule_search_locations[0]) / "datasets" / "data"
 
 
-def _digits(facts: SetFacts) -> Arrays:
+def _digits(digits: PreparedArrays) -> Arrays:
     """scikit-learn's digits, their 0–16 stretched to 0–255 as pictures are expected to be."""
     from sklearn.datasets import load_digits
 
@@ -265,7 +293,7 @@ def _digits(facts: SetFacts) -> Arrays:
     pictures = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., np.newaxis]
     labels = bunch.target.astype(LABEL_TYPE)
     found = [hashlib.sha256(array.tobytes()).hexdigest() for array in (pictures, labels)]
-    if found != [facts.prepared.pictures_sha256, facts.prepared.labels_sha256]:
+    if found != [digits.expected.pictures_sha256, digits.expected.labels_sha256]:
         raise DataError(
             "the installed scikit-learn carries other digits than the catalogue knows: install "
             "the version that constraints.txt names"

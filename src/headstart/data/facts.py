@@ -13,6 +13,8 @@ from headstart.data.formats import cifar_binary_from_png
 from headstart.data.mirrors import DebianMirror, FolderMirror, Mirror, NpmMirror, WebMirror
 
 LABEL_TYPE = np.dtype("<i8")
+FOLDER_OF_PICTURES = "pictures"
+"""The format of a set that is kept as the folder that it comes as."""
 REBUILDERS: Mapping[str, Callable[[Path], None]] = {"cifar-png": cifar_binary_from_png}
 """What must be done to a mirror's files, by the catalogue's word for it."""
 
@@ -60,6 +62,22 @@ class PreparedFacts:
 
 
 @dataclass(frozen=True)
+class FolderFacts:
+    """What a set that is a folder of pictures must hold.
+
+    Attributes:
+        pictures: How many files `find_pictures` finds there.
+        bytes: Of all files, those beside the pictures too.
+        sha256: Of a list of those pictures, sorted by name, a line each: the SHA-256 of the
+            content in hex, two blanks, the name below the folder. ``sha256sum`` writes such lines.
+    """
+
+    pictures: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class SetFacts:
     """A data set of the catalogue.
 
@@ -69,10 +87,11 @@ class SetFacts:
         about: What it shows.
         licence: As stated at its home.
         home: Its public home page.
-        format: How its files are read: a key of `formats.READERS`, or ``"scikit-learn"``.
+        format: How its files are read: a key of `formats.READERS`, ``"scikit-learn"`` or
+            ``"pictures"``, a folder of them.
         class_names: In label order.
         parts: The number of pictures of each part, in the order stored; empty if it has none.
-        prepared: Its arrays.
+        prepared: Its arrays, or what its folder holds.
         files: What must be fetched to make them.
         archives: Tar archives that may hold the files.
         mirrors: Where to fetch them, in the order to try.
@@ -86,7 +105,7 @@ class SetFacts:
     format: str
     class_names: tuple[str, ...]
     parts: Mapping[str, int]
-    prepared: PreparedFacts
+    prepared: PreparedFacts | FolderFacts
     files: tuple[KnownFile, ...]
     archives: tuple[str, ...]
     mirrors: tuple[Mirror, ...]
@@ -105,7 +124,6 @@ def _set_facts(name: str, table: Mapping[str, Any]) -> SetFacts:
     files = tuple(KnownFile(**file) for file in table.get("files", ()))
     # No container is larger than twice its content.
     max_bytes = 2 * sum(file.bytes for file in files)
-    height, width, channels = table["picture_shape"]
     return SetFacts(
         name=name,
         title=table["title"],
@@ -115,15 +133,22 @@ def _set_facts(name: str, table: Mapping[str, Any]) -> SetFacts:
         format=table["format"],
         class_names=tuple(table["class_names"]),
         parts=table.get("parts", {}),
-        prepared=PreparedFacts(
-            pictures=table["pictures"],
-            picture_shape=(height, width, channels),
-            pictures_sha256=table["pictures_sha256"],
-            labels_sha256=table["labels_sha256"],
-        ),
+        prepared=_prepared(table),
         files=files,
         archives=tuple(table.get("archives", ())),
         mirrors=tuple(_mirror(mirror, max_bytes) for mirror in table.get("mirrors", ())),
+    )
+
+
+def _prepared(table: Mapping[str, Any]) -> PreparedFacts | FolderFacts:
+    if table["format"] == FOLDER_OF_PICTURES:
+        return FolderFacts(table["pictures"], table["bytes"], table["pictures_sha256"])
+    height, width, channels = table["picture_shape"]
+    return PreparedFacts(
+        pictures=table["pictures"],
+        picture_shape=(height, width, channels),
+        pictures_sha256=table["pictures_sha256"],
+        labels_sha256=table["labels_sha256"],
     )
 
 

@@ -112,7 +112,9 @@ def _loader(study: Study, images: ImageSet | None) -> ImageLoader | None:
         )
     if images is not None:
         return partial(_given, images)
-    return None if study.data.name is None else partial(catalog.load, study.data.name)
+    if study.data.name is None or study.data.from_files:
+        return None
+    return partial(catalog.load, study.data.name)
 
 
 def _given(images: ImageSet) -> ImageSet:

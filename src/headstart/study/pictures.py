@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
+from headstart.data import catalog
 from headstart.data.decode import Decoded, UnreadableError
 from headstart.data.entries import shortened
 from headstart.data.image_set import ImageSet
@@ -76,12 +77,16 @@ class StudyPictures:
             DataError: As `load_pictures`.
         """
         data = self.study.data
-        if data.path is None:
+        if not data.from_files:
             return None
         assert self.preprocessing is not None
-        return load_pictures(
-            data.path, self.preprocessing, topics=data.topics, progress=self.progress
-        )
+        path = data.path if data.name is None else catalog.get(data.name)
+        assert path is not None
+        loaded = load_pictures(path, self.preprocessing, topics=data.topics, progress=self.progress)
+        if data.name is None:
+            return loaded
+        origin = catalog.entry(data.name).origin
+        return replace(loaded, images=replace(loaded.images, name=data.name, origin=origin))
 
     @property
     def provenance(self) -> dict[str, str]:

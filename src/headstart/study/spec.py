@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
+from headstart.data import catalog
 from headstart.data.scaling import ScalingKind
 from headstart.data.splits import SplitSettings
 from headstart.data.tasks import Budget, TaskSettings
@@ -31,7 +32,8 @@ class DataSettings(Settings):
     """Which pictures, and what happens to their numbers.
 
     Attributes:
-        name: A set of the catalogue; left out when the pictures are given from Python.
+        name: A set of the catalogue; left out when the pictures are given from Python. One that is
+            a folder of pictures takes the keys that a path takes.
         path: A folder, an archive, a manifest (CSV or Parquet) or a ``.npz`` file instead.
         topics: Which of nested folders is the class: the ``"first"`` one, or the whole ``"path"``.
         image_size: Height and width of the pictures in pixels, one number for squares; what the
@@ -58,12 +60,17 @@ class DataSettings(Settings):
         side = self.image_size
         return (side, side) if isinstance(side, int) else side
 
+    @property
+    def from_files(self) -> bool:
+        """Whether pictures are read from files, of any size, not from arrays."""
+        return self.path is not None or (self.name is not None and catalog.is_folder(self.name))
+
     @model_validator(mode="after")
     def _is_one_set(self) -> Self:
         problems: list[tuple[tuple[str, ...], str]] = []
         if self.name is not None and self.path is not None:
             problems.append((("path",), "name and path both say which pictures: leave one out"))
-        if self.path is None:
+        if not self.from_files:
             problems += [
                 ((key,), "it has no effect without path: leave it out")
                 for key in ("topics", "channels", "background")
@@ -342,7 +349,7 @@ class Study(Settings):
                 ("data", "scaling"),
                 '"source" needs a source with pretrained or keras: name a kind of scaling',
             )
-        if self.data.path is not None and self.data.image_size is None and not ready_made:
+        if self.data.from_files and self.data.image_size is None and not ready_made:
             yield (
                 ("data", "image_size"),
                 "it is missing: say to what size the pictures are brought, in pixels",

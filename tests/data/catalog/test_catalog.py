@@ -13,22 +13,32 @@ from headstart.data import catalog
 from headstart.errors import DataError
 
 
-def test_the_four_data_sets_are_described() -> None:
+def test_the_data_sets_are_described() -> None:
     entries = {entry.name: entry for entry in catalog.describe()}
-    assert tuple(entries) == catalog.names() == ("cifar-10", "digits", "fashion-mnist", "mnist")
+    assert (
+        tuple(entries)
+        == catalog.names()
+        == (*("cifar-10", "digits", "fashion-mnist", "mnist", "stamps"),)
+    )
     assert {name: entry.pictures for name, entry in entries.items()} == {
         "cifar-10": 60_000,
         "digits": 1_797,
         "fashion-mnist": 70_000,
         "mnist": 70_000,
+        "stamps": 796,
     }
     assert entries["cifar-10"].picture_shape == (32, 32, 3)
     assert entries["cifar-10"].class_names[3] == "cat"
     assert entries["fashion-mnist"].licence == "MIT"
     assert entries["fashion-mnist"].class_names[9] == "Ankle boot"
     assert entries["mnist"].bytes == 70_000 * (28 * 28 + 8)
+    assert entries["stamps"].picture_shape is None
+    assert entries["stamps"].licence == "GPL-2.0-or-later"
+    assert {"animals", "clothes", "food", "household", "plants", "vehicles"} < set(
+        entries["stamps"].class_names
+    )
     for entry in entries.values():
-        assert len(set(entry.class_names)) == 10
+        assert len(set(entry.class_names)) == (16 if entry.name == "stamps" else 10)
         assert entry.home.startswith("https://")
 
 
