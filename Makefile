@@ -8,7 +8,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # left to the first import of each module, which halves the time of a set-up.
 INSTALL = $(PIP_INSTALL) hatchling && $(PIP_INSTALL) --no-build-isolation --editable
 
-USER_EXTRAS := pretrained
+USER_EXTRAS := pretrained,onnx
 DEVELOPER_EXTRAS := dev,pretrained,keras-files,lora,onnx,parquet,tensorboard
 
 # A set-up that was broken off may have left half a package, so the next one begins anew.
