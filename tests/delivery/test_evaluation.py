@@ -1,6 +1,7 @@
 """Evaluations, against scikit-learn."""
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +60,27 @@ def test_a_folder_is_evaluated(folder: Path, colours: Colours) -> None:
     assert found.metrics["accuracy"].mean == 1
     assert [each.name for each in found.left_out] == ["red/bad.png"]
     assert json.loads(json.dumps(found.to_dict()))["classes"][2]["name"] == "red"
+
+
+def test_pictures_that_the_model_was_made_from_are_told(
+    bundle: Bundle, colours: Colours, tmp_path: Path
+) -> None:
+    root = colours(4)
+    lines = ["filename,content_hash,label,split"]
+    for name, split in (
+        ("red/000.png", "train"),
+        ("red/001.png", "valid"),
+        ("red/002.png", "test"),
+    ):
+        content = hashlib.sha256((root / name).read_bytes()).hexdigest()
+        lines.append(f"elsewhere/{name},{content},red,{split}")
+    made = dataclasses.replace(bundle, splits="\n".join(lines) + "\n")
+    model = write_bundle(made, tmp_path / "m", "")
+    (warning,) = headstart.evaluate(model, root).warnings
+    assert warning.startswith("2 of these 12 pictures are those that the model learned from, or")
+    for name in ("red/000.png", "red/001.png"):
+        (root / name).unlink()
+    assert headstart.evaluate(model, root).warnings == ()
 
 
 def test_classes_are_mapped_by_name(bundle: Bundle, colours: Colours, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """How good a model is on labelled pictures: metrics with intervals, and a table of the classes."""
 
+import csv
+import io
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,7 +14,9 @@ from numpy.typing import NDArray
 from headstart.data.classes import check_classes
 from headstart.data.decode import Decoded, UnreadableError
 from headstart.data.entries import Entry, LeftOut
+from headstart.data.fingerprints import content_hashes
 from headstart.data.folders import Topics, find_pictures
+from headstart.data.picture_cache import PictureCache
 from headstart.data.reading import Progress, decode_pictures
 from headstart.delivery.engines import Engine, Probabilities
 from headstart.delivery.model import BATCH_SIZE, Model
@@ -94,7 +98,8 @@ def evaluate(
     """Evaluate a model on labelled pictures, in constant memory but for the answers.
 
     Where the pictures come in splits, only those of the test split are used, or else those of the
-    validation split: what a model was trained on says nothing of how good it is.
+    validation split: what a model was trained on says nothing of how good it is. Pictures that it
+    was made from are known by their content, wherever they lie, and told in a warning.
 
     Args:
         model: From `headstart.load`.
@@ -123,7 +128,7 @@ def evaluate(
     probabilities, labels, unreadable = _answers(model, used, batch_size, progress)
     left_out = [each for each in found.left_out if each.split in (used[0].split, None)]
     unlabelled = len(found.entries) - len(labelled)
-    warnings = [*found.warnings, *note, *check.warnings]
+    warnings = [*found.warnings, *note, *check.warnings, *_known_already(model, found.root, used)]
     if unlabelled:
         warnings.append(f"{unlabelled:,} picture(s) without a label were passed over")
     if len(labels) < 2:
@@ -181,6 +186,23 @@ def _of_the_best_split(entries: list[Entry]) -> tuple[list[Entry], list[str]]:
     if any(entry.split == "train" for entry in entries):
         return entries, ["these are training pictures: the numbers are too good to be true"]
     return entries, []
+
+
+def _known_already(model: Model, root: Path, entries: list[Entry]) -> list[str]:
+    """A sentence, if the model was made from some of these very pictures."""
+    rows = csv.DictReader(io.StringIO(model.bundle.splits))
+    learned = {row["content_hash"] for row in rows if row["split"] in ("train", "valid")}
+    if not learned:
+        return []
+    hashes = content_hashes(
+        root, entries, PictureCache.usual(), progress=lambda _doing, _done, _total: None
+    )
+    known = sum(each in learned for each in hashes)
+    told = (
+        f"{known:,} of these {len(entries):,} pictures are those that the model learned from, or "
+        "was chosen by: the numbers are too good to be true (splits.csv in its folder names them)"
+    )
+    return [told] if known else []
 
 
 def _answers(
