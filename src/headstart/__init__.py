@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from headstart.report.results import Results as Results
     from headstart.study.spec import Study as Study
     from headstart.study.spec import load_study as load_study
+    from headstart.study.spec import study_from as study_from
 
 _HOMES = {
     "HeadstartError": "headstart.errors",
@@ -33,6 +34,7 @@ _HOMES = {
     "load": "headstart.delivery.model",
     "predict": "headstart.api",
     "load_study": "headstart.study.spec",
+    "study_from": "headstart.study.spec",
 }
 
 __all__ = [
@@ -48,6 +50,7 @@ __all__ = [
     "load",
     "load_study",
     "predict",
+    "study_from",
 ]
 
 
