@@ -73,7 +73,11 @@ def compare(
         Path | None, typer.Option(help="The study's folder.  [default: studies/NAME]")
     ] = None,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Begin anew; the old folder is kept, renamed.")
+        bool,
+        typer.Option(
+            "--fresh",
+            help="Begin anew; the old folder, with its ledger, is kept, renamed.",
+        ),
     ] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try failed trials once more.")

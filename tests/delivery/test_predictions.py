@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -148,6 +150,27 @@ class TestInterruptions:
         assert (done.pictures, done.unreadable) == (27, 1)
         assert output.read_bytes() == whole.read_bytes()
         assert len(table(done.unreadable_list)[1]) == 1
+
+    def test_other_pictures_of_the_same_names_are_not_taken_for_these(
+        self, folder: Path, colours: Colours, output: Path, tmp_path: Path
+    ) -> None:
+        root = colours(9)
+        with pytest.raises(_StoppedError):
+            headstart.predict(folder, root, output, batch_size=4, progress=stop_at(20))
+        other = tmp_path / "others"
+        shutil.copytree(root, other)
+        done = headstart.predict(folder, other, output, batch_size=4)
+        assert done.taken_over == 0
+
+    def test_pictures_that_changed_meanwhile_are_predicted_again(
+        self, folder: Path, colours: Colours, output: Path
+    ) -> None:
+        root = colours(9)
+        with pytest.raises(_StoppedError):
+            headstart.predict(folder, root, output, batch_size=4, progress=stop_at(20))
+        first = min(root.rglob("*.png"))
+        os.utime(first, (1e9, 1e9))
+        assert headstart.predict(folder, root, output, batch_size=4).taken_over == 0
 
     def test_a_killed_process_is_taken_up(
         self, folder: Path, colours: Colours, output: Path

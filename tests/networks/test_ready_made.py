@@ -7,16 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from headstart.data.image_set import ImageSet
+from headstart.data.transforms import Preprocessing
 from headstart.errors import NetworkError
 from headstart.networks.groups import HEAD, weights_hash
 from headstart.networks.heads import HeadSettings
 from headstart.networks.keras_files import build_keras
 from headstart.networks.layers import draw_again
 from headstart.networks.ready_made import KerasBody, TimmBody
-from headstart.study.pictures import scaling_of
+from headstart.study.pictures import brought_to_size, scaling_of
 from headstart.study.records import TrialKey
 from headstart.study.spec import study_from
 from headstart.study.workplace import Workplace
@@ -172,3 +174,42 @@ def test_weights_are_drawn_again_as_keras_draws_them() -> None:
 def test_what_cannot_be_drawn_again_is_told_by_name() -> None:
     with pytest.raises(NetworkError, match=r"odd \(GRU\).*leave scratch out"):
         draw_again(nn.ModuleDict({"odd": nn.GRU(2, 2)}), np.random.default_rng(0))
+
+
+def test_pictures_that_a_keras_file_rescales_itself_are_not_scaled_before(
+    keras: Any, tmp_path: Path
+) -> None:
+    inner = keras.Sequential(
+        [keras.Input((12, 12, 3)), keras.layers.Conv2D(4, 3), keras.layers.GlobalMaxPooling2D()],
+        name="mobilenet_like",
+    )
+    model = keras.Sequential(
+        [keras.Input((12, 12, 3)), keras.layers.Rescaling(1 / 127.5, offset=-1), inner]
+    )
+    model.save(tmp_path / "rescaling.keras")
+    body = KerasBody.load(tmp_path / "rescaling.keras", None)
+    scaling = scaling_of(body.preprocessing)
+    np.testing.assert_allclose(scaling.shift, 0, atol=1e-6)
+    np.testing.assert_allclose(scaling.divisor, 1, rtol=1e-6)
+
+
+def test_timms_control_is_built_from_the_same_arguments() -> None:
+    body = TimmBody.load(
+        "tf_efficientnet_lite0", weights=None, image_size=64, channels=1, features="flattened"
+    )
+    trained, fresh = (
+        make(HeadSettings(), 3, 5).state_dict() for make in (body.pretrained, body.fresh)
+    )
+    assert {name: value.shape for name, value in trained.items()} == {
+        name: value.shape for name, value in fresh.items()
+    }
+
+
+def test_pictures_of_the_right_size_are_cropped_as_all_others() -> None:
+    images = ImageSet.from_arrays(pictures(6), np.arange(6) % 2)
+    cropping = Preprocessing(height=SIDE, width=SIDE, crop_fraction=0.8)
+    found = brought_to_size(images, cropping, images.class_names)
+    shown = Image.fromarray(images.pictures[3])
+    np.testing.assert_array_equal(found.pictures[3], cropping.apply(shown))
+    plain = Preprocessing(height=SIDE, width=SIDE)
+    assert brought_to_size(images, plain, images.class_names) is images

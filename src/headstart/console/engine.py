@@ -18,7 +18,7 @@ def print_explanation(found: Explanation) -> None:
         branch = tree.add(_line(job))
         for line in job.below:
             branch.add(line)
-    output().print(tree, no_wrap=True, overflow="ignore", crop=False)
+    output().print(tree)
 
 
 def sentence(found: Explanation) -> str:

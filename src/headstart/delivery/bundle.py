@@ -202,7 +202,11 @@ def _write_files(bundle: Bundle, folder: Path, card: str) -> None:
     }
     state[_SHIFT] = torch.from_numpy(bundle.scaling.shift)
     state[_DIVISOR] = torch.from_numpy(bundle.scaling.divisor)
-    save_file(state, folder / WEIGHTS)
+    weights = folder / WEIGHTS
+    weights.touch()
+    mode = weights.stat().st_mode
+    save_file(state, weights)
+    weights.chmod(mode)  # safetensors lets nobody else read what it writes
     (folder / CLASSES).write_text("".join(f"{_line(name)}\n" for name in bundle.class_names),
                                   encoding="utf-8")  # fmt: skip
     (folder / SPLITS).write_text(bundle.splits, encoding="utf-8")

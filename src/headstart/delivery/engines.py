@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from headstart.delivery.config import CONFIG
 from headstart.delivery.pipeline import Pipeline
 from headstart.errors import NetworkError
-from headstart.networks.onnx_files import has_onnx, onnx_bytes, onnx_session
+from headstart.networks.onnx_files import answer_of, has_onnx, onnx_bytes, onnx_session
 from headstart.networks.weights import file_sha256
 from headstart.training.evaluate import evaluating
 
@@ -75,7 +75,7 @@ class OnnxEngine:
 
     def __call__(self, pixels: Pixels) -> Probabilities:
         """Class probabilities, shape (N, classes)."""
-        answer: Probabilities = self._session.run([OUTPUT], {INPUT: pixels})[0]
+        answer: Probabilities = answer_of(self._session, INPUT, OUTPUT, pixels)
         return answer
 
 
@@ -143,9 +143,9 @@ def faster_engine(
         return engine
     try:
         other = OnnxEngine(exported or pipeline_bytes(pipeline, pixels[:2]))
+        return other if try_both(engine, other, pixels).onnx_wins else engine
     except NetworkError:  # PyTorch answers as well, if more slowly
         return engine
-    return other if try_both(engine, other, pixels).onnx_wins else engine
 
 
 def exported_file(folder: Path) -> Path | None:

@@ -5,6 +5,7 @@ and cropping, and gives class probabilities: scaling is inside, so that nobody c
 to resize and crop stands in a JSON file beside it.
 """
 
+import copy
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -97,7 +98,7 @@ def export(
     file = Path(output) if output is not None else model.folder / _FILES[to]
     pixels = _pixels(model, pictures)
     with _drafted(file) as draft:
-        pipeline = model.bundle.pipeline().cpu()
+        pipeline = copy.deepcopy(model.bundle.pipeline()).cpu()  # the model stays where it is
         answer = _WRITERS[to](pipeline, pixels[:2], draft)
         difference, agreement = compare(TorchEngine(pipeline, torch.device("cpu")), answer, pixels)
         if agreement < AGREEMENT or difference > TOLERANCE:

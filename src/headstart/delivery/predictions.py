@@ -93,7 +93,7 @@ def predict_files(
     _check_numbers(top_k, batch_size, len(model.classes_))
     stream = stream_pictures(Path(pictures), topics=topics)
     output = Path(output).absolute()
-    job = _Job(model, output, top_k, batch_size, progress)
+    job = _Job(model, output, top_k, batch_size, topics, progress)
     try:
         with _held(output), job.part_file(stream) as (part, done):
             engine = job.go_on(part, stream, done)
@@ -117,6 +117,7 @@ class _Job:
     output: Path
     top_k: int | None
     batch_size: int
+    topics: Topics
     progress: Progress | None
 
     @property
@@ -134,6 +135,8 @@ class _Job:
             "version": _VERSION,
             "model": file_sha256(self.model.folder / CONFIG),
             "top_k": self.top_k,
+            "pictures": str(stream.root.resolve()),
+            "topics": self.topics,
         }
         with self.part.open("a+b") as part:
             done = _taken_over(part, header, stream.entries())
@@ -174,9 +177,10 @@ class _Job:
         rows = iter(() if probabilities is None else probabilities)
         for entry, result in batch:
             if isinstance(result, UnreadableError):
-                values = [_UNREADABLE, entry.name, str(result)]
+                values = [_UNREADABLE, _mark(entry), entry.name, str(result)]
             else:
-                values = [_READ, entry.name, entry.label or "", *self._columns(next(rows))]
+                values = [_READ, _mark(entry), entry.name, entry.label or ""]
+                values += self._columns(next(rows))
             yield json.dumps(values).encode() + b"\n"
 
     def _columns(self, row: Probabilities) -> Iterator[str]:
@@ -200,11 +204,11 @@ class _Job:
 
     def finish(self, part: IO[bytes], beforehand: Iterable[Sequence[str]]) -> tuple[int, int]:
         """Make both files; how many pictures stand in each."""
-        unreadable = (row for kind, *row in _lines_of(part) if kind == _UNREADABLE)
+        unreadable = (row for kind, _, *row in _lines_of(part) if kind == _UNREADABLE)
         count = _write_csv(
             self.unreadable_list, ["filename", "reason"], chain(beforehand, unreadable)
         )
-        predicted = (row for kind, *row in _lines_of(part) if kind == _READ)
+        predicted = (row for kind, _, *row in _lines_of(part) if kind == _READ)
         return _write_csv(self.output, self._heads(), predicted), count
 
 
@@ -251,12 +255,21 @@ def _taken_over(part: IO[bytes], header: dict[str, Any], entries: Iterator[Entry
         if not isinstance(values, list):
             break
         entry = next(entries, None)
-        if entry is None or values[1] != entry.name:
+        if entry is None or values[1:3] != [_mark(entry), entry.name]:
             return None
         end += len(line)
         done += 1
     part.truncate(end)
     return done
+
+
+def _mark(entry: Entry) -> str:
+    """What changes with a picture's file: its size and when it was written last."""
+    try:
+        found = entry.path.stat()
+    except OSError:
+        return ""
+    return f"{found.st_size} {found.st_mtime_ns}"
 
 
 def _lines_of(part: IO[bytes]) -> Iterator[list[str]]:

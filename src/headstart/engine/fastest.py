@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from headstart.errors import NetworkError
-from headstart.networks.onnx_files import has_onnx, onnx_bytes, onnx_session
+from headstart.networks.onnx_files import answer_of, has_onnx, onnx_bytes, onnx_session
 
 Compute = Callable[[Tensor], Tensor]
 
@@ -40,8 +40,11 @@ def fastest(prefix: nn.Module, compute: Compute, pictures: Tensor, blocks: int) 
     other = _with_onnx_runtime(prefix, pictures)
     if other is None:
         return compute
-    other(pictures)
-    other_seconds, found = _timed(other, pictures)
+    try:
+        other(pictures)
+        other_seconds, found = _timed(other, pictures)
+    except NetworkError:
+        return compute
     same = found.shape == expected.shape and bool(
         (found - expected).abs().max() <= _TOLERANCE * expected.abs().max()
     )
@@ -62,7 +65,7 @@ def _with_onnx_runtime(prefix: nn.Module, pictures: Tensor) -> Compute | None:
         return None
 
     def compute(values: Tensor) -> Tensor:
-        inputs = {"pictures": values.contiguous().numpy()}
-        return torch.from_numpy(session.run(["features"], inputs)[0])
+        pictures = values.contiguous().numpy()
+        return torch.from_numpy(answer_of(session, "pictures", "features", pictures))
 
     return compute

@@ -261,14 +261,6 @@ def _is_edge(size: object) -> bool:
 
 def _preprocessing(model: Model, built: Assembly) -> tuple[str | None, str]:
     """What the file tells about the range of its pictures: a mode and a sentence."""
-    names = [model.name, *(entry.name for entry in model.entries if entry.inner)]
-    for name in names:
-        for starts, mode in _APPLICATIONS:
-            if name.casefold().startswith(starts):
-                return mode, (
-                    f"{name!r} is a name of keras.applications, whose weights were trained on"
-                    f" {_MODES[mode]}"
-                )
     for entry in built.first_layers:
         if entry.kind == "Rescaling":
             scale = entry.config.get("scale")
@@ -277,6 +269,14 @@ def _preprocessing(model: Model, built: Assembly) -> tuple[str | None, str]:
             return "raw" if bytes_in else None, f"layer {entry.name!r} rescales: it {made_for}"
         if entry.kind == "Normalization":
             return None, f"layer {entry.name!r} normalises with what it learnt from its own data"
+    names = [model.name, *(entry.name for entry in model.entries if entry.inner)]
+    for name in names:
+        for starts, mode in _APPLICATIONS:
+            if name.casefold().startswith(starts):
+                return mode, (
+                    f"{name!r} is a name of keras.applications, whose weights were trained on"
+                    f" {_MODES[mode]}"
+                )
     return None, (
         "the file does not say in which range its pictures were: give them as they were given to"
         " Keras, often 0 to 1"

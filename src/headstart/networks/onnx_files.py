@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from headstart.errors import NetworkError
@@ -80,6 +81,26 @@ def onnx_session(file: Path | bytes) -> Any:
     # Its errors are classes of its own compiled module, without a common base of their own.
     except Exception as error:
         raise NetworkError(f"ONNX Runtime cannot load the exported network: {error}") from error
+
+
+def answer_of(session: Any, takes: str, gives: str, values: NDArray[Any]) -> Any:
+    """What a session makes of a batch.
+
+    Args:
+        session: From `onnx_session`.
+        takes: The input's name.
+        gives: The output's name.
+        values: The batch.
+
+    Raises:
+        NetworkError: If ONNX Runtime cannot work on it.
+    """
+    try:
+        return session.run([gives], {takes: values})[0]
+    # Its errors are classes of its own compiled module, without a common base of their own.
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise NetworkError(f"ONNX Runtime cannot work on such pictures: {reason}") from error
 
 
 def _require(package: str) -> None:

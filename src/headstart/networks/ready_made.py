@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from headstart.data.transforms import Preprocessing
 from headstart.errors import NetworkError
-from headstart.networks.bodies import Architecture, Features
+from headstart.networks.bodies import Architecture, Features, build_body
 from headstart.networks.groups import HEAD, LayerGroup, Network
 from headstart.networks.heads import HeadSettings, build_head
 from headstart.networks.keras_files import (
@@ -25,7 +25,7 @@ from headstart.networks.keras_files import (
 )
 from headstart.networks.layers import draw_again
 from headstart.networks.pretrained import Backbone, load_backbone
-from headstart.seeding import generator
+from headstart.seeding import generator, stream_seed
 
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 # What keras.applications' modes do to values in [0, 1]: (mean, standard deviation), RGB.
@@ -131,17 +131,9 @@ class TimmBody:
 
     def fresh(self, head: HeadSettings, classes: int, seed: int) -> Network:
         """See `ReadyMade`; the body as timm initialises it."""
-        architecture = self.backbone.architecture
-        return load_backbone(
-            self.model,
-            image_size=architecture.picture_size,
-            channels=architecture.channels,
-            features=architecture.features,
-            head=head,
-            classes=classes,
-            seed=seed,
-            pretrained=False,
-        ).network
+        body = build_body(self.backbone.architecture, stream_seed(seed, "initial body"))
+        top = build_head(head, body.features, classes, generator(seed, "initial head"))
+        return Network(body.module, top, [*body.groups, LayerGroup(HEAD, (HEAD,))])
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ class _Clockwork:
     def step(self, network: Network, phase: Phase, cut: Cut | None) -> float:
         """Seconds of an optimiser step, from the cut on."""
         model, inputs = self._entered(network, cut, phase.batch_size)
-        labels = torch.arange(len(inputs)) % 2
+        labels = torch.arange(len(inputs), device=inputs.device) % 2
         set_modes(network, phase)
         learning = list(phase.learning(network).values())
 
@@ -136,10 +136,17 @@ class _Clockwork:
     def _timed(self, key: object, once: Callable[[], None]) -> float:
         if key not in self.known:
             once()
+            self._wait()
             started = time.perf_counter()
             once()
+            self._wait()
             self.known[key] = time.perf_counter() - started
         return self.known[key]
+
+    def _wait(self) -> None:
+        """Let an accelerator finish what it was given."""
+        if self.workplace.device.type == "cuda":
+            torch.cuda.synchronize()
 
     def _entered(
         self, network: Network, cut: Cut | None, count: int
@@ -194,7 +201,7 @@ def _sources(workplace: Workplace, clockwork: _Clockwork) -> list[JobCost]:
         return []
     seed = workplace.study.study.seeds[0]
     task = workplace.source_task(seed)
-    network = workplace.network(task, seed)
+    network = workplace.placed(workplace.network(task, seed))
     plan = workplace.source_plan(network)
     seconds = 0.0
     for phase in plan.phases:
@@ -221,7 +228,7 @@ def _fit(
     """The trials of a strategy and budget; cuts that they enter behind are noted in `seen`."""
     seeds = workplace.study.study.seeds
     task = workplace.task(seeds[0])
-    network = workplace.making
+    network = workplace.placed(workplace.making)
     plan = workplace.plan(name, network)
     count = len(task.train_rows) if labels == "all" else int(labels)
     cuts = workplace.keeper.cuts(network)
@@ -238,7 +245,11 @@ def _fit(
         naive += steps * clockwork.step(network, phase, None)
         naive += looks * clockwork.pictures(network, None)
         behind = "at the pictures" if cut is None else f"behind {cut.name}"
-        how = f"{steps:,} steps of {phase.batch_size}" if steps else "solved at once"
+        how = (
+            f"{steps:,} steps of {phase.batch_size}"
+            if steps
+            else "solved at once (solving is not in the estimate)"
+        )
         below.append(f"{phase.name}: {how}, {behind}")
         if cut is not None:
             seen[cut] = None
@@ -263,7 +274,7 @@ def _pass(workplace: Workplace, clockwork: _Clockwork, cut: Cut) -> JobCost:
     seeds = workplace.study.study.seeds
     count = 1 if workplace.features_are_shared else len(seeds)
     rows = len(workplace.doorway(seeds[0]).rows)
-    seconds = rows * clockwork.prefix(workplace.making, cut)
+    seconds = rows * clockwork.prefix(workplace.placed(workplace.making), cut)
     numbers = math.prod(cut.shape)
     what = f"look once at {rows:,} pictures up to {cut.name} ({numbers:,} numbers each)"
     return JobCost(what, count, seconds, 0.0, 4 * numbers * rows)

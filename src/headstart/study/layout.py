@@ -123,6 +123,13 @@ def _is_claimed(module: nn.Module, network: Network) -> bool:
     )
 
 
+def _is_layer(module: nn.Module) -> bool:
+    """Whether a module has weights of its own, or does something and has no parts."""
+    if any(True for _ in module.parameters(recurse=False)):
+        return True
+    return not any(True for _ in module.children()) and not isinstance(module, nn.Identity)
+
+
 def _layers(network: Network, picture_shape: tuple[int, int, int]) -> tuple[LayerRow, ...]:
     """Every leaf module in the order in which one picture goes through them."""
     rows: list[LayerRow] = []
@@ -135,11 +142,12 @@ def _layers(network: Network, picture_shape: tuple[int, int, int]) -> tuple[Laye
                 kind=type(module).__name__,
                 group=network.group_of(names[module]) if _is_claimed(module, network) else "",
                 output_shape=tuple(output.shape[1:]),
-                parameters=count_parameters(module.parameters()),
+                parameters=count_parameters(module.parameters(recurse=False)),
             )
         )
 
-    leaves = [m for m in network.modules() if not any(True for _ in m.children())]
+    # Timm's normalisation has its own weights and an activation below it: it is a layer, too.
+    leaves = [m for m in network.modules() if _is_layer(m)]
     hooks = [leaf.register_forward_hook(note) for leaf in leaves]
     try:
         height, width, channels = picture_shape

@@ -156,7 +156,8 @@ def brought_to_size(
     """
     numbers = [images.class_names.index(name) for name in classes if name in images.class_names]
     rows = np.flatnonzero(np.isin(images.labels, numbers))
-    if images.picture_shape == (preprocessing.height, preprocessing.width, preprocessing.channels):
+    height, width = images.picture_shape[:2]
+    if preprocessing.geometry(width, height) == ((width, height), (0, 0, width, height)):
         return images
 
     def decode(wanted: Sequence[int]) -> Generator[Decoded | UnreadableError]:

@@ -322,6 +322,12 @@ class Study(Settings):
                 f"{self.study.baseline!r} is not among the strategies; "
                 f"{nearest(self.study.baseline, self.strategy)}"
             )
+            if "baseline" not in self.study.model_fields_set:
+                sentence = (
+                    "strategies are compared with scratch unless it says otherwise, and there is "
+                    "no scratch: add [strategy.scratch], or name one of them, such as baseline = "
+                    f'"{next(iter(self.strategy))}"'
+                )
             problems.append((("study", "baseline"), sentence))
         rounds = self.split.rounds
         if rounds and self.study.seeds != tuple(range(rounds)):

@@ -233,7 +233,7 @@ class Workplace:
             for name in strategies:
                 plan = self.plan(name, self.making)
                 if plan.start == "source":
-                    network = self._placed(self.start(task, seed, plan))
+                    network = self.placed(self.start(task, seed, plan))
                     inputs = [self._batches(task.valid, seed, network)] * 2
                     set_modes(network, plan.phases[0])
                     doorway.enter(network, plan.phases[0], *inputs)
@@ -252,7 +252,7 @@ class Workplace:
         assert source is not None
         task = self.source_task(seed)
         with deterministic(self.study.study.threads, self.device):
-            network = self._placed(self.network(task, seed))
+            network = self.placed(self.network(task, seed))
             plan = self.source_plan(network)
             train, valid = (self._batches(part, seed, network) for part in (task.train, task.valid))
             result = fit(
@@ -341,7 +341,7 @@ class Workplace:
         stored = self.study.study.label_order == "stored"
         examples = task.examples(task.budget_rows(key.labels, seed, stored=stored))
         plan = self.plan(key.strategy, self.making)
-        network = self._placed(self.start(task, seed, plan))
+        network = self.placed(self.start(task, seed, plan))
         train, valid = (self._batches(part, seed, network) for part in (examples, task.valid))
         return network, plan, train, valid
 
@@ -366,7 +366,7 @@ class Workplace:
         assert self.study.source is not None
         return self.study.source.file or self.directory / source_file(seed)
 
-    def _placed(self, network: Network) -> Network:
+    def placed(self, network: Network) -> Network:
         """The network on the device; convolutions read pictures channels-last, which is faster."""
         network = network.to(self.device)
         if _has_convolutions(network):

@@ -176,7 +176,8 @@ class _Going:
         self._first: int = facts.get("first", 1)
         self.done = [Epoch(**epoch) for epoch in facts.get("done", [])]
         self.clock = Clock(facts.get("seconds", 0.0))
-        self.before = {} if self._found is None else self._found.part("before")
+        found = {} if self._found is None else self._found.part("before")
+        self.before = {name: tensor.to(train.device) for name, tensor in found.items()}
 
     def restore_network(self) -> None:
         """Put the checkpoint's weights into the network, and go on with its random numbers."""
