@@ -143,8 +143,10 @@ class Nursery:
 
 
 _NURSERY = """
-import json, os, sys, traceback
+import json, os, signal, sys, traceback
 import headstart.api, headstart.cli
+# Ctrl-C has to arrive even where the suite runs in the background, whose processes ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 for line in sys.stdin:
     code, folder = json.loads(line)
     child = os.fork()
