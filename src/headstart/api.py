@@ -10,12 +10,13 @@ from headstart.delivery.delivering import Fitted, deliver
 from headstart.delivery.model import BATCH_SIZE, Model, load
 from headstart.delivery.short_list import AUTO, count_pictures, fit_study, is_affordable
 from headstart.report.results import Results
-from headstart.study.compare import train_and_score
+from headstart.study.compare import open_workplace, train_and_score
 from headstart.study.deciding import until_decided
 from headstart.study.folder import study_folder
 from headstart.study.progress import Listener, Progress, silent
 from headstart.study.results import StudyRecords
 from headstart.study.spec import Study
+from headstart.study.workplace import Workplace
 from headstart.training.devices import DeviceName, choose_device
 
 _USUAL_SIDE = 224  # pixels; to tell whether a control can be waited for
@@ -62,7 +63,36 @@ def compare(
         HeadstartError: If something asked for cannot be had; nothing was trained then.
         KeyboardInterrupt: On Ctrl-C; the same call goes on where it stopped.
     """
-    with study_folder(Path(output), fresh=fresh) as folder:
+    return _compared(
+        study,
+        Path(output),
+        images=images,
+        fresh=fresh,
+        retry_failed=retry_failed,
+        jobs=jobs,
+        max_seeds=max_seeds,
+        open_ended=open_ended,
+        naive=naive,
+        listener=listener,
+    )
+
+
+def _compared(
+    study: Study,
+    output: Path,
+    *,
+    images: ImageSet | None,
+    fresh: bool,
+    jobs: int | None,
+    listener: Listener,
+    retry_failed: bool = False,
+    max_seeds: int | None = None,
+    open_ended: bool = False,
+    naive: bool = False,
+    workplace: Workplace | None = None,
+) -> Results:
+    """As `compare`; the study's workplace may have been opened before."""
+    with study_folder(output, fresh=fresh) as folder:
 
         def done(wanted: Study, reader: str = "compare") -> StudyRecords:
             return train_and_score(
@@ -74,6 +104,7 @@ def compare(
                 listener=listener,
                 reader=reader,
                 naive=naive,
+                workplace=workplace,
             )
 
         if max_seeds is None and not open_ended:
@@ -154,15 +185,18 @@ def fit(
         counted=counted,
         control=is_affordable(counted.training, size, epochs, place),
     )
-    results = compare(
+    folder = output.with_name(f"{output.name}.study")
+    workplace = open_workplace(study, listener, folder=folder, images=images)
+    results = _compared(
         study,
-        output.with_name(f"{output.name}.study"),
+        folder,
         images=images,
         fresh=fresh,
         jobs=jobs,
         listener=listener,
+        workplace=workplace,
     )
-    return deliver(results, output, images=images, listener=listener)
+    return deliver(results, output, workplace=workplace, listener=listener)
 
 
 def predict(

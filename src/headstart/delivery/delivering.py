@@ -2,7 +2,6 @@
 
 import csv
 import io
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from headstart.data.image_set import ImageSet
 from headstart.data.transforms import Preprocessing
 from headstart.delivery.blueprints import Blueprint, BuiltBody, KerasBody, TimmBody
 from headstart.delivery.bundle import Bundle, write_bundle
@@ -54,7 +52,7 @@ def deliver(
     results: Results,
     output: Path,
     *,
-    images: ImageSet | None = None,
+    workplace: Workplace,
     listener: Listener = silent,
 ) -> Fitted:
     """Deliver the strategy that did best on validation pictures as a bundle.
@@ -65,7 +63,7 @@ def deliver(
     Args:
         results: Of a study with the label budget "all".
         output: The bundle's folder.
-        images: The pictures, where the study had them from Python.
+        workplace: The study's, opened for the folder of the results.
         listener: Told how it goes on.
 
     Raises:
@@ -74,8 +72,6 @@ def deliver(
     """
     records = results.records
     choice = choose(records)
-    load: Callable[[], ImageSet] | None = None if images is None else lambda: images
-    workplace = Workplace(records.study, load, records.directory)
     listener(Progress(f"training {choice.strategy} with seed {choice.seed} again, to deliver it"))
     key = TrialKey(choice.strategy, choice.seed, "all")
     network = workplace.trained(key)

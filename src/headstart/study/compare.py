@@ -38,6 +38,7 @@ def train_and_score(
     listener: Listener = silent,
     reader: str = "compare",
     naive: bool = False,
+    workplace: Workplace | None = None,
 ) -> StudyRecords:
     """Do a study's trials, score them, and read the records.
 
@@ -50,8 +51,10 @@ def train_and_score(
         listener: Told how it goes.
         reader: Who reads the test labels, for the ledger.
         naive: Let every trial do all of its work by itself: the reference for what is shared.
+        workplace: The study's, where it was opened before for this folder (`open_workplace`).
     """
-    workplace = _opened(study, images, folder, listener, naive=naive)
+    if workplace is None:
+        workplace = open_workplace(study, listener, folder=folder, images=images, naive=naive)
     content_hash = data_hash(workplace.images)
     enter_split(folder, study)
     records = Records.open(folder, create=True)
@@ -69,24 +72,26 @@ def train_and_score(
     return StudyRecords.read(folder)
 
 
-def open_workplace(study: Study, listener: Listener = silent) -> Workplace:
-    """A workplace to look at a study without training anything.
+def open_workplace(
+    study: Study,
+    listener: Listener = silent,
+    *,
+    folder: Path = Path(),
+    images: ImageSet | None = None,
+    naive: bool = False,
+) -> Workplace:
+    """A workplace with its pictures at hand, and every trial found to be possible.
+
+    Args:
+        study: What is asked.
+        listener: Told how it goes.
+        folder: The study's folder, where anything is to be trained.
+        images: Pictures from Python, where the study names none.
+        naive: Let every trial do all of its work by itself.
 
     Raises:
         HeadstartError: With every problem that would keep the study from being trained.
     """
-    return _opened(study, None, Path(), listener)
-
-
-def _opened(
-    study: Study,
-    images: ImageSet | None,
-    folder: Path,
-    listener: Listener,
-    *,
-    naive: bool = False,
-) -> Workplace:
-    """A workplace with its pictures at hand, and every trial found to be possible."""
     workplace = Workplace(study, _loader(study, images), folder, naive)
     listener(Progress(f"reading {study.data.name or 'the pictures'}"))
     content = workplace.images
