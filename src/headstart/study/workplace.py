@@ -32,7 +32,7 @@ from headstart.networks.sources import (
     save_source,
     start_from,
 )
-from headstart.strategies import Plan
+from headstart.strategies import Plan, Strategy
 from headstart.strategies.scratch import Scratch
 from headstart.study.pictures import (
     ImageLoader,
@@ -55,7 +55,7 @@ def source_file(seed: int) -> str:
     return f"sources/seed-{seed}.safetensors"
 
 
-_SENT = ("study", "load", "directory", "naive", "_rows", "_splits", "_scalings")
+_SENT = ("study", "load", "directory", "naive", "settled", "_rows", "_splits", "_scalings")
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ class Workplace:
         directory: The study's folder, for sources.
         naive: Whether every trial does all of its work by itself.
         progress: Told how far the reading of files is.
+        settled: What a search chose for trials, in place of the strategy as the study states it.
     """
 
     study: Study
@@ -76,6 +77,7 @@ class Workplace:
     directory: Path
     naive: bool = False
     progress: PictureProgress | None = None
+    settled: dict[TrialKey, Strategy] = field(default_factory=dict)
     _rows: dict[tuple[int, ...], NDArray[np.int64]] = field(default_factory=dict)
     _splits: dict[int, Split] = field(default_factory=dict)
     _scalings: dict[int, Scaling] = field(default_factory=dict)
@@ -147,12 +149,16 @@ class Workplace:
         Raises:
             StudyError: If the network cannot take it.
         """
-        try:
-            plan = self.study.strategy[strategy].plan(network.group_names)
-            plan.check_network(network)
-        except StudyError as error:
-            raise StudyError(*(f"strategy.{strategy}: {p}" for p in error.problems)) from error
-        return plan
+        return _checked_plan(strategy, self.study.strategy[strategy], network)
+
+    def plan_of(self, key: TrialKey) -> Plan:
+        """A trial's plan, with what a search chose for it, checked.
+
+        Raises:
+            StudyError: If the network cannot take it.
+        """
+        own = self.settled.get(key) or self.study.strategy[key.strategy]
+        return _checked_plan(key.strategy, own, self.making)
 
     def source_plan(self, network: Network) -> Plan:
         """How a source is trained here."""
@@ -340,7 +346,7 @@ class Workplace:
         seed = key.seed
         stored = self.study.study.label_order == "stored"
         examples = task.examples(task.budget_rows(key.labels, seed, stored=stored))
-        plan = self.plan(key.strategy, self.making)
+        plan = self.plan_of(key)
         network = self.placed(self.start(task, seed, plan))
         train, valid = (self._batches(part, seed, network) for part in (examples, task.valid))
         return network, plan, train, valid
@@ -380,6 +386,15 @@ class Workplace:
             self.device,
             channels_last=_has_convolutions(network),
         )
+
+
+def _checked_plan(name: str, strategy: Strategy, network: Network) -> Plan:
+    try:
+        plan = strategy.plan(network.group_names)
+        plan.check_network(network)
+    except StudyError as error:
+        raise StudyError(*(f"strategy.{name}: {p}" for p in error.problems)) from error
+    return plan
 
 
 def _has_convolutions(network: Network) -> bool:
