@@ -10,6 +10,7 @@ from headstart.networks.groups import HEAD
 from headstart.settings import Count, Positive
 from headstart.strategies.plan import Optimizer, Phase, Plan, Schedule
 from headstart.strategies.recipe import Recipe
+from headstart.strategies.search_space import Space, rates_and_strengths
 
 
 class Training(Recipe):
@@ -115,6 +116,10 @@ class Strategy(Training):
         Raises:
             StudyError: If the network cannot take this strategy.
         """
+
+    def search_space(self) -> Space:
+        """What is worth searching, by the path of the setting; empty where nothing is."""
+        return rates_and_strengths(self) if self.takes_training else {}
 
 
 def body_groups(groups: Sequence[str]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from pydantic import model_validator
 from headstart.settings import Count, Positive
 from headstart.strategies._transfer import Transfer
 from headstart.strategies.plan import Optimizer, Plan, Schedule
+from headstart.strategies.search_space import Space
 
 _SMALL = Schedule(name="step", warmup=0.2, milestones=(0.4, 0.6, 0.8))
 _RULES: Mapping[str, Mapping[str, Any]] = {
@@ -63,3 +64,7 @@ class BitHyperRule(Transfer):
         """One phase over everything, with a head that starts at zero."""
         phase = self.phase("fine-tune", dict.fromkeys(groups, self.lr))
         return Plan("source", (phase,), zero_head=True)
+
+    def search_space(self) -> Space:
+        """Nothing: it is a rule in place of a search."""
+        return {}

@@ -7,6 +7,7 @@ from headstart.networks.groups import HEAD
 from headstart.settings import Positive
 from headstart.strategies._transfer import Transfer
 from headstart.strategies.plan import Plan
+from headstart.strategies.search_space import Space, around
 
 
 class FineTune(Transfer):
@@ -26,3 +27,7 @@ class FineTune(Transfer):
         body = self.backbone_lr or self.lr
         rates = {group: self.lr if group == HEAD else body for group in groups}
         return Plan("source", (self.phase("fine-tune", rates),))
+
+    def search_space(self) -> Space:
+        """The body's rate, too, which may well be another than the head's."""
+        return super().search_space() | {"backbone_lr": around(self.backbone_lr or self.lr)}

@@ -11,6 +11,7 @@ from headstart.settings import Count, Positive
 from headstart.strategies._base import body_groups, frozen_body
 from headstart.strategies._transfer import Transfer
 from headstart.strategies.plan import Plan
+from headstart.strategies.search_space import Space, around
 
 
 class FreezeThenThaw(Transfer):
@@ -71,3 +72,7 @@ class FreezeThenThaw(Transfer):
                 *(f"thaw: no layer group {name!r}; {nearest(name, body)}" for name in unknown)
             )
         return self.thaw
+
+    def search_space(self) -> Space:
+        """The rate after thawing, too."""
+        return super().search_space() | {"thaw_lr": around(self.thaw_lr or self.lr / 10)}

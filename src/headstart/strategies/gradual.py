@@ -10,6 +10,7 @@ from headstart.strategies._base import body_groups
 from headstart.strategies._transfer import Transfer
 from headstart.strategies.plan import Phase, Plan, Schedule
 from headstart.strategies.rates import AtLeastOne, falling_rates
+from headstart.strategies.search_space import Space, between
 
 
 class Gradual(Transfer):
@@ -50,6 +51,10 @@ class Gradual(Transfer):
             own = {group: rates[group] if group in learning else None for group in groups}
             phases.append(self._phase(own, body, thawed))
         return Plan("source", tuple(phases))
+
+    def search_space(self) -> Space:
+        """The ratio, too."""
+        return super().search_space() | {"ratio": between(1.2, 6.0, self.ratio, log=True)}
 
     def _phase(self, rates: dict[str, float | None], body: Sequence[str], thawed: int) -> Phase:
         """The phase in which so many of the top groups have been thawed."""

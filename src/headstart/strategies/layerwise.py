@@ -9,6 +9,7 @@ from headstart.settings import Number
 from headstart.strategies._transfer import Transfer, needed_body
 from headstart.strategies.plan import Plan
 from headstart.strategies.rates import falling_rates
+from headstart.strategies.search_space import Space, between
 
 
 class Layerwise(Transfer):
@@ -32,3 +33,7 @@ class Layerwise(Transfer):
         needed_body(groups, self.kind)
         rates = falling_rates(groups, self.lr, 1 / self.decay)
         return Plan("source", (self.phase("fine-tune", dict(rates)),))
+
+    def search_space(self) -> Space:
+        """The decay, too."""
+        return super().search_space() | {"decay": between(0.3, 0.95, self.decay)}

@@ -10,6 +10,7 @@ from headstart.strategies._transfer import Transfer, needed_body
 from headstart.strategies.head_solver import HeadSolver
 from headstart.strategies.plan import Optimizer, Plan, Schedule
 from headstart.strategies.probe import PENALTIES, Penalties
+from headstart.strategies.search_space import Space, around
 
 
 class LPFT(Transfer):
@@ -50,3 +51,7 @@ class LPFT(Transfer):
         rates = {group: self.lr if group == HEAD else body for group in groups}
         probe = solved_phase(groups, HeadSolver("probe", self.penalties))
         return Plan("source", (probe, self.phase("fine-tune", rates)))
+
+    def search_space(self) -> Space:
+        """The body's rate, too, which may well be another than the head's."""
+        return super().search_space() | {"backbone_lr": around(self.backbone_lr or self.lr)}

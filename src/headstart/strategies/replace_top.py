@@ -9,6 +9,7 @@ from headstart.settings import Count, Positive
 from headstart.strategies._base import body_groups
 from headstart.strategies._transfer import Transfer
 from headstart.strategies.plan import Plan
+from headstart.strategies.search_space import Space, around
 
 
 class ReplaceTop(Transfer):
@@ -51,3 +52,7 @@ class ReplaceTop(Transfer):
             self.phase("together", together),
         )
         return Plan("source", phases, fresh=fresh)
+
+    def search_space(self) -> Space:
+        """The rate after thawing, too."""
+        return super().search_space() | {"thaw_lr": around(self.thaw_lr or self.lr / 10)}

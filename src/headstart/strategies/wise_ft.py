@@ -10,6 +10,7 @@ from headstart.settings import Count, Number, Positive
 from headstart.strategies._base import frozen_body
 from headstart.strategies._transfer import Transfer, needed_body
 from headstart.strategies.plan import Interpolation, Plan
+from headstart.strategies.search_space import Space, around, between
 
 
 class WiseFT(Transfer):
@@ -43,3 +44,10 @@ class WiseFT(Transfer):
             self.phase("fine-tune", rates),
         )
         return Plan("source", phases, interpolation=Interpolation("head", self.alpha))
+
+    def search_space(self) -> Space:
+        """The body's rate, too, and the share where it is a number."""
+        found = super().search_space() | {"backbone_lr": around(self.backbone_lr or self.lr)}
+        if self.alpha != "auto":
+            found["alpha"] = between(0.1, 0.9, self.alpha)
+        return found
