@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,6 +91,10 @@ def refused(ended: Ended) -> str:
     assert ended.err.count("error: ") == 1
     assert "Traceback" not in ended.err
     return " ".join(ended.err.split("error: ")[1].split())
+
+
+def test_the_version_is_the_packages(headstart: Command) -> None:
+    assert headstart("--version").out == f"headstart {metadata.version('headstart')}\n"
 
 
 @pytest.mark.parametrize(

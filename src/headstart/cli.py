@@ -34,7 +34,6 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     name="headstart",
     cls=_Commands,
-    help="Does a head start help, which one, how much is it worth, and is that real?",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -60,6 +59,24 @@ Pictures = Annotated[
     Path, typer.Argument(metavar="PICTURES", help="A folder, table, archive or .npz file.")
 ]
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study's file.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        import headstart
+
+        print(f"headstart {headstart.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main_options(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it."),
+    ] = False,
+) -> None:
+    """Does a head start help, which one, how much is it worth, and is that real?"""
 
 
 @app.command()

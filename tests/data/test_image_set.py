@@ -200,3 +200,14 @@ def test_hashes_tell_shapes_apart_but_not_sets() -> None:
     assert wide.hashes[0] != tall.hashes[0]
     other = ImageSet.from_arrays(np.zeros((3, 2, 6), dtype=np.uint8), ["x", "y", "z"])
     assert set(other.hashes) == set(wide.hashes)
+
+
+def test_an_image_set_says_what_it_is_in_a_line() -> None:
+    images = ImageSet.from_arrays(
+        np.zeros((3, 4, 5), np.uint8),
+        ["a", "b", "a"],
+        test_pictures=np.ones((2, 4, 5), np.uint8),
+        test_labels=["a", "b"],
+        name="mine",
+    )
+    assert repr(images) == ("ImageSet('mine': 5 pictures of 4 × 5 × 1, 2 classes; train 3, test 2)")

@@ -77,7 +77,7 @@ def test_pictures_that_the_model_was_made_from_are_told(
     made = dataclasses.replace(bundle, splits="\n".join(lines) + "\n")
     model = write_bundle(made, tmp_path / "m", "")
     (warning,) = headstart.evaluate(model, root).warnings
-    assert warning.startswith("2 of these 12 pictures are those that the model learned from, or")
+    assert warning.startswith("2 of these 12 files are pictures that the model learned from, or")
     for name in ("red/000.png", "red/001.png"):
         (root / name).unlink()
     assert headstart.evaluate(model, root).warnings == ()
@@ -137,3 +137,15 @@ class TestBadInput:
         (tmp_path / "p" / "red" / "a.png").write_bytes(b"x")
         with pytest.raises(DataError, match="0 of 1 pictures can be used"):
             headstart.evaluate(folder, tmp_path / "p")
+
+
+@pytest.mark.parametrize(("share_right", "told"), [(0.5, True), (0.9, False)])
+def test_answers_that_may_be_guesses_are_told(share_right: float, told: bool) -> None:
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 2, 80)
+    said = np.where(rng.random(80) < share_right, labels, 1 - labels)
+    found = evaluation_of(np.eye(2, dtype=np.float32)[said] * 0.8 + 0.1, labels, ("cat", "dog"))
+    low = found.metrics["balanced_accuracy"].low
+    assert low is not None
+    assert (low <= 0.5) == told
+    assert any("cannot be told from guessing" in warning for warning in found.warnings) == told

@@ -47,6 +47,15 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        """What it is in a line; the arrays themselves would fill the screen."""
+        height, width, channels = self.picture_shape
+        parts = ", ".join(f"{part} {len(rows):,}" for part, rows in self.parts.items())
+        return (
+            f"ImageSet({self.name!r}: {len(self):,} pictures of {height} × {width} × {channels}, "
+            f"{len(self.class_names)} classes{'; ' + parts if parts else ''})"
+        )
+
     @property
     def picture_shape(self) -> tuple[int, int, int]:
         """Height, width, channels of one picture."""

@@ -172,7 +172,22 @@ def evaluation_of(
     confusion = np.bincount(labels * count + said, minlength=count**2).reshape(count, count)
     rows = [_class_row(number, names, confusion, confidence) for number in range(count)]
     metrics = all_intervals(exact, labels, confidence=confidence)
-    return Evaluation(len(labels), confidence, metrics, tuple(rows), confusion, left_out, warnings)
+    said_too = (*warnings, *_no_better_than_guessing(metrics["balanced_accuracy"], count))
+    return Evaluation(len(labels), confidence, metrics, tuple(rows), confusion, left_out, said_too)
+
+
+def _no_better_than_guessing(balanced: Interval, classes: int) -> list[str]:
+    """A sentence, if the answers cannot be told from guesses.
+
+    Guessing has a balanced accuracy of one over the number of classes, however rare some are.
+    """
+    if balanced.low is None or balanced.high is None or balanced.low > 1 / classes:
+        return []
+    return [
+        f"it cannot be told from guessing: guessing gives a balanced accuracy of "
+        f"{100 / classes:.3g}%, and the interval, {100 * balanced.low:.3g} to "
+        f"{100 * balanced.high:.3g}%, reaches down to it; check the labels, or get more pictures"
+    ]
 
 
 def _of_the_best_split(entries: list[Entry]) -> tuple[list[Entry], list[str]]:
@@ -199,7 +214,7 @@ def _known_already(model: Model, root: Path, entries: list[Entry]) -> list[str]:
     )
     known = sum(each in learned for each in hashes)
     told = (
-        f"{known:,} of these {len(entries):,} pictures are those that the model learned from, or "
+        f"{known:,} of these {len(entries):,} files are pictures that the model learned from, or "
         "was chosen by: the numbers are too good to be true (splits.csv in its folder names them)"
     )
     return [told] if known else []

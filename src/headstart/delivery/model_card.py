@@ -159,6 +159,8 @@ def _limits(facts: CardFacts) -> Iterator[str]:
     evaluation = facts.evaluation
     yield "## Limits"
     yield ""
+    for warning in evaluation.warnings:
+        yield f"- **{_sentence(warning)}**"
     yield (
         "- It knows these classes and no others: a picture of anything else gets one of them, "
         "often with a high probability."
