@@ -142,7 +142,7 @@ class Doorway:
     ) -> tuple[Model, tuple[Inputs, ...]]:
         """Where predictions of a network that followed a plan enter, and with what."""
         cut = None
-        if plan.start == "source":
+        if plan.copies:
             cut = self.keeper.cuts(network).unchanged(network, plan.trained_groups())
         if cut is None or not all(self._has(part) for part in parts):
             return network, parts

@@ -15,6 +15,7 @@ from headstart.strategies.known import add_own, find_strategy, register, strateg
 from headstart.strategies.layerwise import Layerwise
 from headstart.strategies.lda import LDA
 from headstart.strategies.lora import Lora
+from headstart.strategies.lower_groups import LowerGroups, OwnLowerGroups
 from headstart.strategies.lp_ft import LPFT
 from headstart.strategies.nearest_mean import NearestMean
 from headstart.strategies.norms_and_biases import NormsAndBiases
@@ -24,6 +25,7 @@ from headstart.strategies.regularisers import BSS, L2SP, Delta, StochNorm
 from headstart.strategies.replace_top import ReplaceTop
 from headstart.strategies.ridge import Ridge
 from headstart.strategies.scratch import Scratch
+from headstart.strategies.scratch_again import ScratchAgain
 from headstart.strategies.surgical import Surgical
 from headstart.strategies.top_groups import TopGroups
 from headstart.strategies.wise_ft import WiseFT
@@ -48,6 +50,9 @@ STRATEGIES: Mapping[str, type[Strategy]] = {
     "replace_top": ReplaceTop,
     "wise_ft": WiseFT,
     "bit_hyperrule": BitHyperRule,
+    "lower_groups": LowerGroups,
+    "own_lower_groups": OwnLowerGroups,
+    "scratch_again": ScratchAgain,
 }
 add_own(STRATEGIES)
 
@@ -68,9 +73,11 @@ __all__ = [
     "Interpolation",
     "Layerwise",
     "Lora",
+    "LowerGroups",
     "NearestMean",
     "NormsAndBiases",
     "Optimizer",
+    "OwnLowerGroups",
     "Phase",
     "Plan",
     "Probe",
@@ -78,6 +85,7 @@ __all__ = [
     "Ridge",
     "Schedule",
     "Scratch",
+    "ScratchAgain",
     "StochNorm",
     "Strategy",
     "Surgical",

@@ -245,19 +245,30 @@ class Plan:
     """What a strategy decided for one network.
 
     Attributes:
-        start: Where the body's weights come from: ``"random"`` or ``"source"``. The head always
-            starts fresh.
+        start: Where the body's weights come from: ``"random"``, ``"source"``, or ``"own"``, the
+            target's own source: a network trained from scratch on the same pictures. The head
+            always starts fresh.
         phases: In order.
         fresh: Body groups that start at random although the body starts from the source.
         zero_head: Whether the head's last layer starts at 0 instead of at random.
         interpolation: What is done with the weights after the last phase.
+        own: The phases in which the target's own source is trained; only with ``"own"``.
+        draw: Which of a seed's independent draws of initial weights and order it takes; pairs
+            share the first, 0.
     """
 
-    start: Literal["random", "source"]
+    start: Literal["random", "source", "own"]
     phases: tuple[Phase, ...]
     fresh: tuple[str, ...] = ()
     zero_head: bool = False
     interpolation: Interpolation | None = None
+    own: tuple[Phase, ...] = ()
+    draw: int = 0
+
+    @property
+    def copies(self) -> bool:
+        """Whether the body starts from weights that were trained before."""
+        return self.start != "random"
 
     def trained_groups(self) -> frozenset[str]:
         """The layer groups that learn in at least one phase."""

@@ -88,6 +88,10 @@ def start_problems(plan: "Plan", groups: Sequence[str]) -> Iterator[str]:
     for group in plan.fresh:
         if plan.phases and group in body and group not in trained:
             yield f"starts {group!r} fresh but never trains it"
+    if plan.own and plan.start != "own":
+        yield "says how the target's own source is trained, but does not start from it"
+    for phase in plan.own:
+        yield from (f"own source {text}" for text in phase_problems(phase, groups))
     if plan.start == "random":
         for phase in plan.phases:
             near = [each.name for each in phase.regularisers if not isinstance(each, BSS)]

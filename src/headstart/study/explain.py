@@ -235,7 +235,7 @@ def _fit(
     seconds = naive = 0.0
     below = []
     for phase in plan.phases:
-        changes = plan.start != "source" or phase.augments or phase.views
+        changes = not plan.copies or phase.augments or phase.views
         cut = None if changes else cuts.before(network, phase)
         steps, looks = _steps(phase, count), _epochs(phase, count) * len(task.valid_rows)
         if phase.solver is not None:  # looks once at every picture, then solves
@@ -264,7 +264,7 @@ def _fit(
 
 
 def _last_look(plan: Plan, network: Network, workplace: Workplace) -> Cut | None:
-    if plan.start != "source":
+    if not plan.copies:
         return None
     return workplace.keeper.cuts(network).unchanged(network, plan.trained_groups())
 

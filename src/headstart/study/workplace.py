@@ -19,12 +19,12 @@ from headstart.data.image_set import ImageSet
 from headstart.data.reading import Progress as PictureProgress
 from headstart.data.scaling import Scaling, fit_scaling
 from headstart.data.splits import Split, make_split
-from headstart.data.tasks import Examples, Task, make_task
+from headstart.data.tasks import Budget, Examples, Task, make_task
 from headstart.engine.extract import Extracting
 from headstart.engine.keeper import NO_DOOR, Doorway, Keeper
 from headstart.errors import NetworkError, RecordsError, StudyError
 from headstart.networks.builders import build_network
-from headstart.networks.groups import Network, count_parameters, take_groups, weights_hash
+from headstart.networks.groups import HEAD, Network, count_parameters, take_groups, weights_hash
 from headstart.networks.sources import (
     SourceDescription,
     check_source,
@@ -34,6 +34,12 @@ from headstart.networks.sources import (
 )
 from headstart.strategies import Plan, Strategy
 from headstart.strategies.scratch import Scratch
+from headstart.study.own_sources import (
+    drawn_seed,
+    own_source,
+    own_source_file,
+    own_source_plan,
+)
 from headstart.study.pictures import (
     ImageLoader,
     StudyPictures,
@@ -182,14 +188,48 @@ class Workplace:
         assert self.study.network is not None
         return build_network(self.study.network, head, self.images.picture_shape, classes, seed)
 
-    def start(self, task: Task, seed: int, plan: Plan) -> Network:
-        """The network that a trial with this plan starts from."""
-        network = self.network(task, seed, fresh=plan.start == "random")
+    def start(self, task: Task, seed: int, plan: Plan, labels: Budget = "all") -> Network:
+        """The network that a trial with this plan and label budget starts from."""
+        network = self.network(task, drawn_seed(seed, plan), fresh=plan.start != "source")
+        if plan.start == "own":
+            self._copy_own_source(network, task, seed, plan, labels)
         if plan.start == "source" and self.pictures.ready_made is None:
             start_from(network, self._source_weights(seed))
         if plan.fresh:
             take_groups(network, self.network(task, seed, fresh=True), plan.fresh)
         return network
+
+    def _copy_own_source(
+        self, network: Network, task: Task, seed: int, plan: Plan, labels: Budget
+    ) -> None:
+        """Copy the groups that do not start fresh from the target's own source."""
+        how = own_source_plan(plan)
+        file = own_source_file(self.directory, plan, seed, labels)
+
+        def train() -> Network:
+            rows = task.budget_rows(labels, seed, stored=self._stored)
+            own = self.placed(self.start(task, seed, how))
+            parts = (task.examples(rows), task.valid)
+            train, valid = (self._batches(part, seed, own) for part in parts)
+            checkpoints = self._checkpoints("own source", file.stem)
+            fit(own, how, train, valid, drawn_seed(seed, how), checkpoints=checkpoints)
+            return own
+
+        own = self.network(task, seed, fresh=True)
+        own.load_state_dict(own_source(file, train))
+        take_groups(network, own, {*network.group_names} - {*plan.fresh, HEAD})
+        network.pretrained = True
+
+    @property
+    def _stored(self) -> bool:
+        """Whether budgets take the first labels as stored."""
+        return self.study.study.label_order == "stored"
+
+    def _doorway_of(self, key: TrialKey) -> Doorway:
+        """Where a trial enters; nobody else needs the features of its own source."""
+        if self.plan(key.strategy, self.making).start != "own":
+            return self.doorway(key.seed)
+        return self.keeper.enter(np.unique(self._needed(key.seed, [key.labels])))
 
     def doorway(self, seed: int) -> Doorway:
         """Where the trials of a seed enter their networks.
@@ -245,11 +285,11 @@ class Workplace:
                     doorway.enter(network, plan.phases[0], *inputs)
         self.keeper.tell = None
 
-    def _needed(self, seed: int) -> NDArray[np.int64]:
-        """The rows of the pictures that the trials of a seed look at."""
-        task, settings = self.task(seed), self.study.study
-        stored = settings.label_order == "stored"
-        budgets = [task.budget_rows(each, seed, stored=stored) for each in settings.labels]
+    def _needed(self, seed: int, labels: Sequence[Budget] = ()) -> NDArray[np.int64]:
+        """The rows of the pictures that the trials of a seed look at, at these or all budgets."""
+        task = self.task(seed)
+        wanted = labels or self.study.study.labels
+        budgets = [task.budget_rows(each, seed, stored=self._stored) for each in wanted]
         return np.concatenate([*budgets, task.valid_rows, task.test.rows])
 
     def train_source(self, seed: int) -> SourceOutcome:
@@ -306,7 +346,7 @@ class Workplace:
         """Train one trial and predict; nothing here knows a test label."""
         task = self.task(key.seed)
         with deterministic(self.study.study.threads, self.device):
-            doorway = NO_DOOR if self.naive else self.doorway(key.seed)
+            doorway = NO_DOOR if self.naive else self._doorway_of(key)
             network, plan, result, valid = self._fitted(key, task, doorway.enter)
             test = valid.of_rows(task.test.rows)
             model, (valid_inputs, test_inputs) = doorway.behind(network, plan, valid, test)
@@ -331,7 +371,7 @@ class Workplace:
     def trained(self, key: TrialKey) -> Network:
         """The network of one trial, trained (again): the same bits as the trial's, on the CPU."""
         with deterministic(self.study.study.threads, self.device):
-            enter = NO_DOOR.enter if self.naive else self.doorway(key.seed).enter
+            enter = NO_DOOR.enter if self.naive else self._doorway_of(key).enter
             return self._fitted(key, self.task(key.seed), enter)[0].cpu()
 
     def range_test(self, key: TrialKey) -> RateCurve:
@@ -344,10 +384,9 @@ class Workplace:
     def _begun(self, key: TrialKey, task: Task) -> tuple[Network, Plan, Batches, Batches]:
         """The network that a trial starts from, its plan, what it learns and chooses from."""
         seed = key.seed
-        stored = self.study.study.label_order == "stored"
-        examples = task.examples(task.budget_rows(key.labels, seed, stored=stored))
+        examples = task.examples(task.budget_rows(key.labels, seed, stored=self._stored))
         plan = self.plan_of(key)
-        network = self.placed(self.start(task, seed, plan))
+        network = self.placed(self.start(task, seed, plan, key.labels))
         train, valid = (self._batches(part, seed, network) for part in (examples, task.valid))
         return network, plan, train, valid
 
@@ -358,7 +397,8 @@ class Workplace:
         seed = key.seed
         network, plan, train, valid = self._begun(key, task)
         result = fit(
-            network, plan, train, valid, seed, enter=enter, class_names=task.class_names,
+            network, plan, train, valid, drawn_seed(seed, plan), enter=enter,
+            class_names=task.class_names,
             checkpoints=self._checkpoints("trial", key.strategy, seed, key.labels),
         )  # fmt: skip
         return network, plan, result, valid
