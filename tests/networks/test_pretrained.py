@@ -453,6 +453,8 @@ class TestBackbone:
         network = backbone.with_head(HeadSettings(), 2, seed=7)
         assert network.pretrained
         assert network(pictures(64)).shape == (2, 1)
+        assert network.source_head is not None
+        assert network.source_head.module is backbone.source_head
         with torch.no_grad():
             for value in network.parameters():
                 value.zero_()

@@ -14,7 +14,7 @@ from headstart.data.image_set import ImageSet
 from headstart.data.transforms import Preprocessing
 from headstart.errors import NetworkError
 from headstart.networks.groups import HEAD, weights_hash
-from headstart.networks.heads import HeadSettings
+from headstart.networks.heads import HeadSettings, probabilities
 from headstart.networks.keras_files import build_keras
 from headstart.networks.layers import draw_again
 from headstart.networks.ready_made import KerasBody, TimmBody
@@ -105,6 +105,33 @@ def test_the_notebooks_own_head_can_be_compared_on_it(
     outcome = Workplace(study, lambda: images, tmp_path).fit_trial(TrialKey("frozen", 0, "all"))
     assert outcome.val_probabilities.shape[1] == 2
     assert outcome.trainable_parameters == 512 * 32 + 32 + 32 * 32 + 32 + 32 + 1
+
+
+@pytest.mark.parametrize(
+    ("units", "activation", "has_head"),
+    [(3, "softmax", True), (1, "sigmoid", True), (3, "sigmoid", False), (None, None, False)],
+)
+def test_a_keras_source_brings_the_head_that_tells_its_classes_apart(
+    keras: Any, units: int | None, activation: str | None, has_head: bool, tmp_path: Path
+) -> None:
+    layers = [keras.Input((6, 6, 1)), keras.layers.Flatten(), keras.layers.Dense(5)]
+    if units is not None:
+        layers.append(keras.layers.Dense(units, activation=activation))
+    else:
+        layers.append(keras.layers.Activation("relu"))
+    model = keras.Sequential(layers)
+    model.save(tmp_path / "one.keras")
+    body = KerasBody.load(tmp_path / "one.keras", None)
+    network = body.pretrained(HeadSettings(), 2, 0).eval()
+    assert (network.source_head is not None) == has_head
+    assert body.fresh(HeadSettings(), 2, 0).source_head is None
+    if network.source_head is not None:
+        values = torch.rand(4, 1, 6, 6)
+        expected = keras.ops.convert_to_numpy(model(values.permute(0, 2, 3, 1).numpy()))
+        with torch.inference_mode():
+            said = probabilities(network.source_head.module(network.body(values)))
+        found = said[:, -1:] if units == 1 else said
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_file_of_another_size_is_refused(vgg16: tuple[Any, Path]) -> None:

@@ -100,6 +100,26 @@ def test_a_body_is_carried_over_bit_by_bit_the_head_stays(
     assert description.class_names == ("a", "b", "c")
 
 
+@pytest.mark.parametrize("head", [{}, {"hidden": [6, 5], "dropout": 0.5}])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_sources_own_head_comes_beside_the_new_one(
+    head: dict[str, Any], classes: int, tmp_path: Path
+) -> None:
+    settings = HeadSettings.model_validate(head)
+    body = TypeAdapter[Any](NetworkSettings).validate_python(MLP)
+    trained = build_network(body, settings, SHAPE, classes, 0)
+    names = ["a", "b", "c"][:classes]
+    weights = saved(tmp_path / "source.safetensors", trained, head=head, class_names=names)
+    fresh = network(classes=5, seed=1)
+    assert fresh.source_head is None
+    start_from(fresh, weights)
+    assert fresh.source_head is not None
+    pictures = torch.rand(4, 1, 6, 5)
+    said = fresh.source_head.module.eval()(fresh.eval().body(pictures))
+    assert torch.equal(said, trained.eval()(pictures))
+    assert not any("source" in key for key in fresh.state_dict())
+
+
 def test_a_description_and_a_scaling_come_back_as_they_were(source: Path) -> None:
     description = read_description(source)
     assert description == check_source(source)

@@ -207,7 +207,7 @@ def test_what_keeps_near_the_source_is_part_of_the_phases_where_it_does_somethin
     ("values", "message"),
     [
         ({"regularisers": ["l2sp"]}, "regularisers.0: name = 'l2sp' is not known; did you mean "
-         "'l2_sp'? Known: bss, delta, l2_sp, stoch_norm"),
+         "'l2_sp'? Known: bss, co_tuning, delta, l2_sp, stoch_norm"),
         ({"regularisers": [{"name": "bss", "alpha": 1.0}]}, "regularisers.0.alpha: unknown key; "),
         ({"regularisers": ["bss", "bss"]}, "regularisers names bss twice: once is enough"),
         ({"regularisers": ["l2_sp", "delta"]}, "l2_sp and delta both take the place of weight "

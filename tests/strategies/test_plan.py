@@ -12,7 +12,9 @@ from headstart.settings import Settings, describe_problems
 from headstart.strategies import (
     BSS,
     L2SP,
+    CoTuning,
     Delta,
+    Distillation,
     Interpolation,
     Optimizer,
     Phase,
@@ -34,6 +36,8 @@ PHASE = Phase(
     batch_norm="live",
     patience=None,
 )
+
+LAST = dataclasses.replace(PHASE, name="last")
 
 
 def problems(model: type[Settings], **values: Any) -> tuple[str, ...]:
@@ -252,6 +256,8 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
      "phase 'train' has bss, which has no effect while only the head learns"),
     ({"only": "biases", "rates": {"stem": None, "top": None, "head": 0.1}},
      "phase 'train' trains only biases of the body, but no group of the body"),
+    ({"regularisers": (CoTuning(),), "rates": {"stem": None, "top": None, "head": 0.1}},
+     "phase 'train' has co_tuning, which has no effect while only the head learns"),
 ]  # fmt: skip
 
 
@@ -276,6 +282,18 @@ def test_a_phase_that_contradicts_itself_is_refused(changes: dict[str, Any], mes
         (Plan("source", (PHASE, dataclasses.replace(PHASE, name="last")),
               interpolation=Interpolation("train", 1.5)),
          "interpolates with alpha = 1.5: give 0 to 1"),
+        (Plan("source", (dataclasses.replace(PHASE, restart=True),)),
+         "the first phase, 'train', restarts: that has no effect"),
+        (Plan("source", (dataclasses.replace(PHASE, distilled=Distillation("train", 0.5, 2.0)),)),
+         "phase 'train' learns from 'train', which is no phase before it"),
+        (Plan("source", (PHASE,), soup=("train", "more")), "the soup is made of ['more'], which"),
+        (Plan("source", (PHASE,), soup=("train",)), "a soup needs two ingredients, the last phase"),
+        (Plan("source", (PHASE, dataclasses.replace(PHASE, name="b"), LAST), soup=("train", "b")),
+         "a soup needs two ingredients, the last phase among them, found ['train', 'b']"),
+        (Plan("source", (PHASE, PHASE, LAST), soup=("train", "last")),
+         "the ends of ['train'] are needed, but two phases are called so: rename one"),
+        (Plan("source", (PHASE, LAST), interpolation=Interpolation("train", 0.5),
+              soup=("train", "last")), "a soup and an interpolation both say what becomes of"),
     ],
 )  # fmt: skip
 def test_a_plan_whose_start_or_end_makes_no_sense_is_refused(plan: Plan, message: str) -> None:

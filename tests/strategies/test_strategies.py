@@ -125,7 +125,7 @@ def test_a_strategy_takes_no_other_strategys_settings() -> None:
 
 # The first three refuse a body of one layer group, all of them refuse none.
 NEED_MORE = ["gradual", "top_groups", "replace_top", "layerwise", "surgical", "norms_and_biases",
-             "lower_groups", "own_lower_groups", "wise_ft", "lp_ft", "lora"]  # fmt: skip
+             "lower_groups", "own_lower_groups", "wise_ft", "soup", "distil", "lp_ft", "lora"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", STRATEGIES)

@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from headstart.errors import StudyError
-from headstart.networks.groups import HEAD
+from headstart.networks.groups import HEAD, Network, SourceHead
 from headstart.strategies import STRATEGIES, FineTune, Frozen, Plan, Strategy
 from headstart.study.explain import Explanation, explain
 from headstart.study.records import TrialKey, TrialOutcome
 from headstart.study.workplace import Workplace
 from headstart.testing import CLAUSES, ContractError, strategy_contract
+from headstart.testing.ground import small_network
 from headstart.training.fit import fit
 
 SHORT = {"epochs": 1, "lr": 0.05, "batch_size": 10}
@@ -55,6 +56,21 @@ WHOLE_TRIALS = {
 def test_our_strategies_keep_the_contract(strategy: Strategy, wholly: bool) -> None:
     """Those with other settings than their own do no whole trials again, which take longest."""
     strategy_contract(strategy, [name for name in CLAUSES if wholly or name not in WHOLE_TRIALS])
+
+
+def test_co_tuning_keeps_the_contract_where_there_is_a_source_head() -> None:
+    def with_head(seed: int) -> Network:
+        network = small_network(seed)
+        network.source_head = SourceHead(torch.nn.Linear(7, 4))
+        return network
+
+    torch.manual_seed(0)
+    for extra in ({}, {"augment": {"mixup": 0.5}, "ema": 0.5, "clip_norm": 1.0}):
+        values = {**SHORT, **extra, "regularisers": ["co_tuning", "l2_sp"]}
+        strategy = FineTune.model_validate(values)
+        clauses = [c for c in CLAUSES if not extra or c not in WHOLE_TRIALS]
+        clauses.remove("same seed, same result")  # its head is drawn anew here
+        strategy_contract(strategy, clauses, with_head)
 
 
 class Mine(Strategy):

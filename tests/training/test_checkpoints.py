@@ -13,7 +13,16 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from headstart.networks.groups import Network, weights_hash
-from headstart.strategies import FineTune, FreezeThenThaw, Frozen, Plan, Scratch, WiseFT
+from headstart.strategies import (
+    Distil,
+    FineTune,
+    FreezeThenThaw,
+    Frozen,
+    Plan,
+    Scratch,
+    Soup,
+    WiseFT,
+)
 from headstart.training.checkpoints import Checkpoints, Standing
 from headstart.training.fit import Epoch, Fit, fit
 
@@ -30,6 +39,8 @@ PLANS: list[Any] = [
     ),
     WiseFT.model_validate({**SHORT, "freeze_epochs": 2, "epochs": 2, "alpha": "auto"}),
     FineTune.model_validate({**SHORT, "epochs": 3, "regularisers": ["l2_sp", "stoch_norm"]}),
+    Soup.model_validate({**SHORT, "epochs": 2, "optimizer": "adam"}),
+    Distil.model_validate({**SHORT, "epochs": 2, "augment": {"flip": 0.5}}),
     Frozen.model_validate({**SHORT, "epochs": 5, "augment": {"crop": 0.5, "views": 2}}),
 ]
 

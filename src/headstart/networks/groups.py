@@ -26,6 +26,17 @@ class LayerGroup:
     modules: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class SourceHead:
+    """The head that a body was trained with: it stands beside a network, as no part of it.
+
+    Attributes:
+        module: Features of the untouched body → the source's logits, one a class, or one for two.
+    """
+
+    module: nn.Module
+
+
 class Network(nn.Module):
     """A pretrained or fresh body, a head on top, and their layer groups, stem first.
 
@@ -38,6 +49,7 @@ class Network(nn.Module):
         groups: Every parameter and buffer belongs to exactly one of them.
         pretrained: True once the body's weights were trained or loaded; a network that was only
             initialised has nothing to transfer.
+        source_head: What the body was trained with, where that is known.
     """
 
     def __init__(
@@ -47,12 +59,14 @@ class Network(nn.Module):
         groups: Sequence[LayerGroup],
         *,
         pretrained: bool = False,
+        source_head: SourceHead | None = None,
     ) -> None:
         super().__init__()
         self.body = body
         self.head = head
         self.groups = tuple(groups)
         self.pretrained = pretrained
+        self.source_head = source_head
         self._check_claims()
 
     def forward(self, pictures: Tensor) -> Tensor:

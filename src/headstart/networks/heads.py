@@ -157,6 +157,13 @@ def loss(logits: Tensor, labels: Tensor) -> Tensor:
     return functional.cross_entropy(logits, labels)
 
 
+def two_columns(logits: Tensor) -> Tensor:
+    """Logits (N, classes) of logits (N, units): one unit is the logit of class 1 of two."""
+    if logits.shape[1] > 1:
+        return logits
+    return torch.cat([torch.zeros_like(logits), logits], dim=1)
+
+
 def probabilities(logits: Tensor) -> Tensor:
     """Class probabilities (N, classes) of logits (N, units)."""
     if logits.shape[1] == 1:

@@ -20,7 +20,7 @@ from headstart.networks.bodies import (
     make_body,
     plan_body,
 )
-from headstart.networks.groups import HEAD, LayerGroup, Network
+from headstart.networks.groups import HEAD, LayerGroup, Network, SourceHead
 from headstart.networks.heads import HeadSettings, build_head
 from headstart.networks.model_names import Recipe
 from headstart.networks.timm_models import empty_model, filled_model, own_tensors
@@ -65,7 +65,13 @@ class Backbone:
         """
         top = build_head(head, self.features, classes, generator(seed, "initial head"))
         body = copy.deepcopy(self.network.body)
-        return Network(body, top, self.network.groups, pretrained=self.network.pretrained)
+        return Network(
+            body,
+            top,
+            self.network.groups,
+            pretrained=self.network.pretrained,
+            source_head=None if self.source_head is None else SourceHead(self.source_head),
+        )
 
 
 def load_backbone(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from headstart.data.transforms import Preprocessing
 from headstart.errors import NetworkError
 from headstart.networks.bodies import Architecture, Features, build_body
-from headstart.networks.groups import HEAD, LayerGroup, Network
+from headstart.networks.groups import HEAD, LayerGroup, Network, SourceHead
 from headstart.networks.heads import HeadSettings, build_head
 from headstart.networks.keras_files import (
     KerasDescription,
@@ -223,7 +223,13 @@ class KerasBody:
         top = build_head(head, self.features, classes, generator(seed, "initial head"))
         body = copy.deepcopy(network.body)
         groups = [group for group in network.groups if group.name != HEAD]
-        return Network(body, top, [*groups, LayerGroup(HEAD, (HEAD,))], pretrained=True)
+        # Several sigmoids tell no classes apart, and a softmax over one unit tells nothing.
+        told = "sigmoid" if self.keras.units == 1 else "softmax"
+        tells = self.keras.units is not None and self.keras.output_activation in (None, told)
+        own = SourceHead(network.head) if tells else None
+        return Network(
+            body, top, [*groups, LayerGroup(HEAD, (HEAD,))], pretrained=True, source_head=own
+        )
 
     def fresh(self, head: HeadSettings, classes: int, seed: int) -> Network:
         """See `ReadyMade`; the body as Keras initialises it.
@@ -233,7 +239,7 @@ class KerasBody:
         """
         network = self.pretrained(head, classes, seed)
         draw_again(network.body, generator(seed, "initial body"))
-        network.pretrained = False
+        network.pretrained, network.source_head = False, None
         return network
 
 

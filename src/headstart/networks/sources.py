@@ -19,8 +19,9 @@ from torch import Tensor
 from headstart.data.scaling import Scaling, ScalingKind
 from headstart.errors import NetworkError
 from headstart.networks.builders import NetworkSettings
-from headstart.networks.groups import Network, weights_hash
-from headstart.networks.heads import HeadSettings
+from headstart.networks.groups import Network, SourceHead, weights_hash
+from headstart.networks.heads import HeadSettings, build_head
+from headstart.seeding import generator
 from headstart.settings import Settings, Whole, describe_problems
 
 
@@ -111,7 +112,7 @@ def read_description(weights: Path) -> SourceDescription:
 
 
 def start_from(network: Network, weights: Path) -> SourceDescription:
-    """Copy a source's body into a network; the head stays as it is.
+    """Copy a source's body into a network; the head stays as it is, the source's comes beside it.
 
     Args:
         network: The trial's own network, changed in place.
@@ -141,7 +142,18 @@ def start_from(network: Network, weights: Path) -> SourceDescription:
         raise NetworkError(*problems, "the source must be a network of the same [network] table")
     network.load_state_dict(body, strict=False)
     network.pretrained = True
+    network.source_head = _source_head(description, state)
     return description
+
+
+def _source_head(description: SourceDescription, state: dict[str, Tensor]) -> SourceHead:
+    """The head that a source was trained with."""
+    own = {k.removeprefix("head."): v for k, v in state.items() if k.startswith("head.")}
+    features = next(value.shape[1] for value in own.values() if value.ndim == 2)
+    classes = len(description.class_names)
+    head = build_head(description.head, features, classes, generator(0, "source head"))
+    head.load_state_dict(own)  # nothing drawn is left
+    return SourceHead(head)
 
 
 def read_scaling(weights: Path) -> Scaling:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from headstart.strategies._base import Strategy, Training
 from headstart.strategies._transfer import Transfer
 from headstart.strategies.bit_hyperrule import BitHyperRule
+from headstart.strategies.distil import Distil
 from headstart.strategies.fine_tune import FineTune
 from headstart.strategies.freeze_then_thaw import FreezeThenThaw
 from headstart.strategies.frozen import Frozen
@@ -19,13 +20,21 @@ from headstart.strategies.lower_groups import LowerGroups, OwnLowerGroups
 from headstart.strategies.lp_ft import LPFT
 from headstart.strategies.nearest_mean import NearestMean
 from headstart.strategies.norms_and_biases import NormsAndBiases
-from headstart.strategies.plan import Interpolation, Optimizer, Phase, Plan, Schedule
+from headstart.strategies.plan import (
+    Distillation,
+    Interpolation,
+    Optimizer,
+    Phase,
+    Plan,
+    Schedule,
+)
 from headstart.strategies.probe import Probe
-from headstart.strategies.regularisers import BSS, L2SP, Delta, StochNorm
+from headstart.strategies.regularisers import BSS, L2SP, CoTuning, Delta, StochNorm
 from headstart.strategies.replace_top import ReplaceTop
 from headstart.strategies.ridge import Ridge
 from headstart.strategies.scratch import Scratch
 from headstart.strategies.scratch_again import ScratchAgain
+from headstart.strategies.soup import Soup
 from headstart.strategies.surgical import Surgical
 from headstart.strategies.top_groups import TopGroups
 from headstart.strategies.wise_ft import WiseFT
@@ -49,6 +58,8 @@ STRATEGIES: Mapping[str, type[Strategy]] = {
     "lora": Lora,
     "replace_top": ReplaceTop,
     "wise_ft": WiseFT,
+    "soup": Soup,
+    "distil": Distil,
     "bit_hyperrule": BitHyperRule,
     "lower_groups": LowerGroups,
     "own_lower_groups": OwnLowerGroups,
@@ -64,7 +75,10 @@ __all__ = [
     "LPFT",
     "STRATEGIES",
     "BitHyperRule",
+    "CoTuning",
     "Delta",
+    "Distil",
+    "Distillation",
     "FineTune",
     "FreezeThenThaw",
     "Frozen",
@@ -86,6 +100,7 @@ __all__ = [
     "Schedule",
     "Scratch",
     "ScratchAgain",
+    "Soup",
     "StochNorm",
     "Strategy",
     "Surgical",

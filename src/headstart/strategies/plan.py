@@ -123,6 +123,23 @@ class Schedule(Settings):
 
 
 @dataclass(frozen=True)
+class Distillation:
+    """(1 − w) · cross-entropy + w · T² · KL(teacher ‖ student), both softened by T.
+
+    Hinton, Vinyals & Dean 2015, *Distilling the knowledge in a neural network*.
+
+    Attributes:
+        teacher: The earlier phase as whose end the teacher is taken; it is at rest.
+        weight: w, above 0 and up to 1.
+        temperature: T.
+    """
+
+    teacher: str
+    weight: float
+    temperature: float
+
+
+@dataclass(frozen=True)
 class Phase:
     """One stretch of training.
 
@@ -150,6 +167,9 @@ class Phase:
             the batches and the optimiser mean nothing.
         low_rank: Adapters that learn in the stead of the body's weights and are merged into them
             after the phase; the rest of the body is frozen, as with `only`.
+        restart: Whether it begins with the weights that the plan starts from, not with those that
+            the phase before ended with.
+        distilled: The earlier phase that it learns from, beside the labels.
     """
 
     name: str
@@ -167,6 +187,8 @@ class Phase:
     regularisers: tuple[Regulariser, ...] = ()
     solver: HeadSolver | None = None
     low_rank: LowRank | None = None
+    restart: bool = False
+    distilled: Distillation | None = None
 
     def trains(self, group: str) -> bool:
         """Whether a layer group learns in this phase."""
@@ -255,6 +277,8 @@ class Plan:
         own: The phases in which the target's own source is trained; only with ``"own"``.
         draw: Which of a seed's independent draws of initial weights and order it takes; pairs
             share the first, 0.
+        soup: Phases whose ends are averaged after the last of them, greedily: from the one with
+            the highest validation accuracy on, each joins if the average's does not fall.
     """
 
     start: Literal["random", "source", "own"]
@@ -264,6 +288,15 @@ class Plan:
     interpolation: Interpolation | None = None
     own: tuple[Phase, ...] = ()
     draw: int = 0
+    soup: tuple[str, ...] = ()
+
+    def ends_needed(self) -> frozenset[str]:
+        """The phases whose ends are needed after later ones."""
+        needed = {*self.soup}
+        needed.update(p.distilled.teacher for p in self.phases if p.distilled is not None)
+        if self.interpolation is not None:
+            needed.add(self.interpolation.after)
+        return frozenset(needed)
 
     @property
     def copies(self) -> bool:

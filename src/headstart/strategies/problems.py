@@ -10,7 +10,7 @@ from headstart.networks.heads import solvable_layer
 from headstart.networks.low_rank import check_adapters
 from headstart.networks.selections import has_statistics
 from headstart.strategies.recipe import PLAIN
-from headstart.strategies.regularisers import BSS, L2SP, Delta, StochNorm
+from headstart.strategies.regularisers import BSS, L2SP, CoTuning, Delta, StochNorm
 
 if TYPE_CHECKING:
     from headstart.strategies.plan import Interpolation, Phase, Plan
@@ -70,8 +70,17 @@ def _contradictions(phase: "Phase") -> Iterator[str]:
         )
     if phase.solver is not None and body:
         yield f"solves the head, so that {', '.join(body)} cannot learn in it: freeze the body"
-    if phase.solver is not None and (phase.regularisers or phase.recipe != PLAIN):
-        yield "solves the head, so that a recipe or a regulariser has no effect: leave it out"
+    told = phase.regularisers or phase.distilled
+    if phase.solver is not None and (told or phase.recipe != PLAIN):
+        yield (
+            "solves the head, so that a recipe, a regulariser or a teacher has no effect: leave it "
+            "out"
+        )
+    if phase.distilled is not None:
+        if not 0 < phase.distilled.weight <= 1:
+            yield f"listens to its teacher by {phase.distilled.weight}: give more than 0, up to 1"
+        if not 0 < phase.distilled.temperature < math.inf:
+            yield f"is distilled at temperature {phase.distilled.temperature}: give more than 0"
 
 
 def start_problems(plan: "Plan", groups: Sequence[str]) -> Iterator[str]:
@@ -97,8 +106,37 @@ def start_problems(plan: "Plan", groups: Sequence[str]) -> Iterator[str]:
             near = [each.name for each in phase.regularisers if not isinstance(each, BSS)]
             if near:
                 yield f"phase {phase.name!r} has {', '.join(near)}, but there is no source"
+    if plan.fresh:
+        for phase in plan.phases:
+            if any(isinstance(each, CoTuning) for each in phase.regularisers):
+                yield (
+                    f"phase {phase.name!r} has co_tuning, but the source's head stood on "
+                    f"{', '.join(plan.fresh)}, which starts fresh: leave it out"
+                )
     if plan.interpolation is not None:
         yield from _interpolation_problems(plan.interpolation, [p.name for p in plan.phases])
+    yield from _order_problems(plan)
+
+
+def _order_problems(plan: "Plan") -> Iterator[str]:
+    """What phases say of each other that cannot be, or has no effect."""
+    names = [phase.name for phase in plan.phases]
+    if plan.phases and plan.phases[0].restart:
+        yield f"the first phase, {names[0]!r}, restarts: that has no effect"
+    for number, phase in enumerate(plan.phases):
+        teacher = None if phase.distilled is None else phase.distilled.teacher
+        if teacher is not None and teacher not in names[:number]:
+            yield f"phase {phase.name!r} learns from {teacher!r}, which is no phase before it"
+    unknown = [name for name in plan.soup if name not in names]
+    if unknown:
+        yield f"the soup is made of {unknown}, which are no phases; these are {names}"
+    elif plan.soup and (len(set(plan.soup)) < 2 or names[-1] not in plan.soup):
+        yield f"a soup needs two ingredients, the last phase among them, found {list(plan.soup)}"
+    twice = sorted({name for name in plan.ends_needed() if names.count(name) > 1})
+    if twice:
+        yield f"the ends of {twice} are needed, but two phases are called so: rename one"
+    if plan.soup and plan.interpolation is not None:
+        yield "a soup and an interpolation both say what becomes of the weights: choose one"
 
 
 def _interpolation_problems(between: "Interpolation", phases: Sequence[str]) -> Iterator[str]:
@@ -121,6 +159,12 @@ def network_problems(phase: "Phase", network: Network) -> Iterator[str]:
         except NetworkError as error:
             yield from error.problems
             return
+    co_tuned = any(isinstance(regulariser, CoTuning) for regulariser in phase.regularisers)
+    if co_tuned and network.pretrained and network.source_head is None:
+        yield (
+            "has co_tuning, which needs the head that the source was trained with, but this source "
+            "comes without one: leave it out, or take a source that brings its head"
+        )
     learning = phase.learning(network)
     body = {name for name in learning if network.group_of(name) != HEAD}
     if phase.only != "everything" and not body:

@@ -78,4 +78,24 @@ class StochNorm(Settings):
     p: Chance = 0.5
 
 
-Regulariser = Annotated[L2SP | Delta | BSS | StochNorm, Field(discriminator="name")]
+class CoTuning(Settings):
+    """λ · cross-entropy of the source's own head against p(source class | class).
+
+    You, Kou, Long & Wang 2020, *Co-tuning for transfer learning*. The source's head goes on
+    learning beside the new one, at the highest rate of the body, and is dropped afterwards. The
+    relationship p(y_s | y_t) is the paper's "direct" one: the mean over the training pictures of
+    class y_t of what the untouched source says of them, softmax(logits / temperature).
+
+    Attributes:
+        name: ``"co_tuning"``.
+        strength: Weight λ.
+        temperature: Calibrates the source's head. It would be fitted on the source's own held-out
+            pictures, which nobody has here; 1 leaves it as it is.
+    """
+
+    name: Literal["co_tuning"] = "co_tuning"
+    strength: Positive = 2.3
+    temperature: Positive = 1.0
+
+
+Regulariser = Annotated[L2SP | Delta | BSS | StochNorm | CoTuning, Field(discriminator="name")]

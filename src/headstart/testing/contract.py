@@ -136,7 +136,8 @@ def _each_phase(
     for phase in plan.phases:
         network = make(0)
         before = _held(network)
-        fit(network, Plan(plan.start, (_short(phase),)), *_pictures(), 0)
+        alone = replace(_short(phase), restart=False, distilled=None)  # there is none before it
+        fit(network, Plan(plan.start, (alone,)), *_pictures(), 0)
         yield phase, network, before
 
 

@@ -1,11 +1,13 @@
 """The one training loop: explicit phases, no callbacks."""
 
+import copy
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 
 import torch
+from torch import Tensor
 
 from headstart.errors import TrainingError
 from headstart.networks.groups import Network, weights_hash
@@ -20,8 +22,10 @@ from headstart.training.checkpoints import Checkpoints, Standing, copy_into
 from headstart.training.courses import Clock, Course, Solution
 from headstart.training.courses import Epoch as Epoch
 from headstart.training.entry import Enter, at_the_pictures
-from headstart.training.interpolation import interpolate, snapshot
+from headstart.training.interpolation import interpolate
 from headstart.training.regularisers import Regularisation, starting_point, watches_features
+from headstart.training.soup import greedy_soup
+from headstart.training.source_side import SourceSide, source_side
 
 
 @dataclass(frozen=True)
@@ -86,16 +90,19 @@ def fit(
     for part, batches in (("training", train), ("validation", valid)):
         if batches.labels is None or not len(batches):
             raise TrainingError(f"there are no labelled {part} pictures: give at least one")
-    going = _Going(network, plan, seed, train, checkpoints)
     with torch.random.fork_rng(devices=cuda_devices(train.device)):
         torch.manual_seed(stream_seed(seed, "dropout"))
         if plan.zero_head:
             zero_output(network.head)
         source = starting_point(network, plan)
+        beside = source_side(network, plan, train)
+        going = _Going(network, beside, plan, seed, train, checkpoints)
         going.restore_network()
         for number, phase in enumerate(plan.phases):
             if number < going.phase:
                 continue
+            if phase.restart:
+                going.restart()
             with adapted(network, phase.low_rank):
                 set_modes(network, phase)
                 whole = phase.low_rank is not None or watches_features(phase)
@@ -105,18 +112,22 @@ def fit(
                 if phase.solver is not None:
                     course = Solution(network, phase.name, phase.solver, entry, going.clock)
                 else:
-                    near = Regularisation(network, phase, entry.model, source)
+                    teacher = going.teacher(phase)
+                    near = Regularisation(network, phase, entry.model, source, beside, teacher)
                     course = Course(network, phase, entry, near, seed, going.clock, class_names)
                 going.follow(course, number, on_epoch)
-            if plan.interpolation is not None and phase.name == plan.interpolation.after:
-                going.before = snapshot(network)
+            going.keep_end(phase)
     for parameter in network.parameters():
         parameter.requires_grad_(True)
         parameter.grad = None
     network.eval()
     val_loss, val_accuracy = course.kept
     if plan.interpolation is not None:
-        val_loss, val_accuracy = interpolate(network, plan.interpolation, going.before, valid)
+        before = going.ends[plan.interpolation.after]
+        val_loss, val_accuracy = interpolate(network, plan.interpolation, before, valid)
+    if plan.soup:
+        ingredients = [going.ends[name] for name in plan.soup]
+        val_loss, val_accuracy, _ = greedy_soup(network, ingredients, valid)
     if checkpoints is not None:
         checkpoints.remove()
     return Fit(tuple(going.done), going.steps, going.clock.seconds, val_loss, val_accuracy)
@@ -151,18 +162,20 @@ class _Going:
         phase: The number of the phase that it is in.
         steps: Steps of the phases before.
         done: The epochs so far.
-        before: The weights that the plan interpolates from, once they are there.
+        ends: The weights and buffers with which phases ended, where later ones need them.
     """
 
     def __init__(
         self,
         network: Network,
+        beside: SourceSide | None,
         plan: Plan,
         seed: int,
         train: Inputs,
         checkpoints: Checkpoints | None,
     ) -> None:
         self._network = network
+        self._beside = beside
         self._plan = plan
         self._device = train.device
         self._checkpoints = checkpoints
@@ -176,17 +189,51 @@ class _Going:
         self._first: int = facts.get("first", 1)
         self.done = [Epoch(**epoch) for epoch in facts.get("done", [])]
         self.clock = Clock(facts.get("seconds", 0.0))
-        found = {} if self._found is None else self._found.part("before")
-        self.before = {name: tensor.to(train.device) for name, tensor in found.items()}
+        self.ends = {} if self._found is None else self._ends_found(self._found)
+        restarts = any(phase.restart for phase in plan.phases)
+        self._start = _copies(self._changing()) if restarts else {}
+
+    def _changing(self) -> dict[str, Tensor]:
+        """All that phases change, by name: the network, and the source's head beside it."""
+        beside = {} if self._beside is None else self._beside.tensors()
+        return {**self._network.state_dict(), **beside}
+
+    def _ends_found(self, found: Standing) -> dict[str, dict[str, Tensor]]:
+        return {
+            phase.name: {
+                name: tensor.to(self._device)
+                for name, tensor in found.part(f"end {number}").items()
+            }
+            for number, phase in enumerate(self._plan.phases[: self.phase])
+            if phase.name in self._plan.ends_needed()
+        }
 
     def restore_network(self) -> None:
         """Put the checkpoint's weights into the network, and go on with its random numbers."""
         if self._found is None:
             return
-        copy_into(self._network.state_dict(), self._found.part("network"))
+        copy_into(self._changing(), self._found.part("network"))
         torch.set_rng_state(self._found.tensors["random"])
         if self._device.type == "cuda":
             torch.cuda.set_rng_state(self._found.tensors["random on cuda"], self._device)
+
+    def restart(self) -> None:
+        """Go back to where the plan starts, unless a checkpoint lies further on in the phase."""
+        if self._found is None:
+            copy_into(self._changing(), self._start)
+
+    def keep_end(self, phase: Phase) -> None:
+        """Keep what a phase ended with, where a later one needs it."""
+        if phase.name in self._plan.ends_needed():
+            self.ends[phase.name] = _copies(self._network.state_dict())
+
+    def teacher(self, phase: Phase) -> Network | None:
+        """The network that a phase is distilled from: at rest, as an earlier phase left it."""
+        if phase.distilled is None:
+            return None
+        network = copy.deepcopy(self._network)
+        copy_into(network.state_dict(), self.ends[phase.distilled.teacher])
+        return network.requires_grad_(False).eval()
 
     def follow(
         self, course: Course | Solution, number: int, on_epoch: Callable[[Epoch], None] | None
@@ -210,8 +257,10 @@ class _Going:
 
     def _standing(self, course: Course) -> Standing:
         of_course = course.standing()
-        tensors = {f"network:{k}": v for k, v in self._network.state_dict().items()}
-        tensors |= {f"before:{k}": v for k, v in self.before.items()}
+        tensors = {f"network:{k}": v for k, v in self._changing().items()}
+        for number, phase in enumerate(self._plan.phases[: self.phase]):
+            end = self.ends.get(phase.name, {})
+            tensors |= {f"end {number}:{k}": v for k, v in end.items()}
         tensors["random"] = torch.get_rng_state()
         if self._device.type == "cuda":
             tensors["random on cuda"] = torch.cuda.get_rng_state(self._device)
@@ -223,6 +272,10 @@ class _Going:
             "seconds": self.clock.seconds,
         }
         return Standing({**tensors, **of_course.tensors}, {**facts, **of_course.facts})
+
+
+def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
 def _meaning(network: Network, plan: Plan, seed: int, train: Inputs) -> str:

@@ -15,7 +15,7 @@ from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
 from headstart.errors import TrainingError
-from headstart.networks.groups import Network
+from headstart.networks.groups import HEAD, Network
 from headstart.strategies.plan import Optimizer, Phase
 
 Columns = list[list[Tensor]]
@@ -161,12 +161,13 @@ class PhaseOptimizer:
     Args:
         network: Whose parameters to update.
         phase: Rates and options.
+        beside: What learns with it beside the network, at the highest rate of the body.
 
     Raises:
         TrainingError: If the groups that the phase trains hold no weights.
     """
 
-    def __init__(self, network: Network, phase: Phase) -> None:
+    def __init__(self, network: Network, phase: Phase, beside: Sequence[nn.Parameter] = ()) -> None:
         kind, learning = _RULES[phase.optimizer.name], phase.learning(network)
         if not learning:
             trained = ", ".join(name for name in phase.rates if phase.trains(name))
@@ -174,10 +175,10 @@ class PhaseOptimizer:
                 f"phase {phase.name!r} trains only {trained}, which has no weights: train another "
                 "group"
             )
-        self._parameters = list(learning.values())
+        self._parameters = [*learning.values(), *beside]
         self._rules = [
             (kind(parameters, phase.optimizer), rate)
-            for rate, parameters in _by_rate(network, phase, learning)
+            for rate, parameters in _by_rate(network, phase, learning, beside)
         ]
         by_gradient = phase.rate_rule == "relative_gradient_norm"
         self._shares = RelativeGradientNorms(self._parameters) if by_gradient else None
@@ -209,7 +210,10 @@ class PhaseOptimizer:
 
 
 def _by_rate(
-    network: Network, phase: Phase, learning: Mapping[str, nn.Parameter]
+    network: Network,
+    phase: Phase,
+    learning: Mapping[str, nn.Parameter],
+    beside: Sequence[nn.Parameter],
 ) -> list[tuple[float, list[Tensor]]]:
     """What is updated together, with its rate.
 
@@ -223,6 +227,10 @@ def _by_rate(
         assert rate is not None
         by_rate.setdefault(rate, []).append(parameter)
         alone.append((rate, [parameter]))
+    if beside:
+        of_body = [rate for group, rate in phase.rates.items() if rate and group != HEAD]
+        by_rate.setdefault(max(of_body), []).extend(beside)
+        alone += [(max(of_body), [parameter]) for parameter in beside]
     return alone if phase.rate_rule == "relative_gradient_norm" else list(by_rate.items())
 
 

@@ -25,6 +25,7 @@ from headstart.strategies.plan import Phase, Plan
 from headstart.training.batches import Inputs, batch_sizes
 from headstart.training.fit import cuda_devices, set_modes
 from headstart.training.regularisers import Regularisation, starting_point
+from headstart.training.source_side import source_side
 from headstart.training.steps import Batch, Steps
 
 _SMOOTHING = 0.9  # of the running mean of the gain
@@ -118,9 +119,10 @@ def _copy(
     if plan.zero_head:
         zero_output(own.head)
     source = starting_point(own, plan)
+    beside = source_side(own, plan, train)
     hooks.enter_context(adapted(own, phase.low_rank))
     set_modes(own, phase)
-    near = hooks.enter_context(Regularisation(own, phase, own, source))
+    near = hooks.enter_context(Regularisation(own, phase, own, source, beside))
     assert train.labels is not None
     return Steps(own, phase, near, train.labels, class_names)
 

@@ -14,9 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from headstart.networks.groups import HEAD, Network
+from headstart.networks.heads import two_columns
 from headstart.networks.selections import has_statistics
 from headstart.strategies.plan import Phase, Plan
-from headstart.strategies.regularisers import BSS, L2SP, Delta, StochNorm
+from headstart.strategies.regularisers import BSS, L2SP, CoTuning, Delta, StochNorm
+from headstart.training.source_side import SourceSide
 
 Model = Callable[[Tensor], Tensor]
 
@@ -39,7 +41,8 @@ def watches_features(phase: Phase) -> bool:
 
     A model that enters the network further up may go through their parts instead, unseen.
     """
-    return any(isinstance(regulariser, Delta | BSS) for regulariser in phase.regularisers)
+    watching = any(isinstance(each, Delta | BSS | CoTuning) for each in phase.regularisers)
+    return watching or phase.distilled is not None
 
 
 class Regularisation:
@@ -52,11 +55,25 @@ class Regularisation:
         phase: Its regularisers.
         model: Inputs → logits, through the network's own modules.
         source: From `starting_point`.
+        beside: The source's head and what it says of the classes, where the phase co-tunes.
+        teacher: Inputs → logits, where the phase is distilled.
     """
 
     def __init__(
-        self, network: Network, phase: Phase, model: Model, source: Mapping[str, Tensor]
+        self,
+        network: Network,
+        phase: Phase,
+        model: Model,
+        source: Mapping[str, Tensor],
+        beside: SourceSide | None = None,
+        teacher: Model | None = None,
     ) -> None:
+        co_tunes = any(isinstance(each, CoTuning) for each in phase.regularisers)
+        self._beside = beside if co_tunes else None
+        self._teacher = teacher
+        self._distilled = phase.distilled
+        self._taught: Tensor | None = None
+        self._logits: Tensor | None = None
         self._network = network
         self._model = model
         self._source = source
@@ -70,7 +87,7 @@ class Regularisation:
 
     def __enter__(self) -> Self:
         for kind in self._kinds:
-            if isinstance(kind, BSS):
+            if isinstance(kind, BSS | CoTuning):
                 handle = self._network.head.register_forward_pre_hook(self._note_features)
                 self._hooks.callback(handle.remove)
             elif isinstance(kind, StochNorm):
@@ -88,8 +105,20 @@ class Regularisation:
     ) -> None:
         self._hooks.close()
 
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """What learns in the phase beside the network."""
+        return [] if self._beside is None else list(self._beside.head.parameters())
+
     def __call__(self, inputs: Tensor) -> Tensor:
         """The model's logits, with what the penalties need noted on the way."""
+        self._logits = self._watched_logits(inputs)
+        if self._teacher is not None:
+            with torch.no_grad():
+                self._taught = self._teacher(inputs)
+        return self._logits
+
+    def _watched_logits(self, inputs: Tensor) -> Tensor:
         if not any(isinstance(kind, Delta) for kind in self._kinds):
             return self._model(inputs)
         with self._as_source(), torch.no_grad(), self._watched() as before:
@@ -99,8 +128,19 @@ class Regularisation:
         self._distance = _mean_distance(before, now)
         return logits
 
-    def added_to(self, loss: Tensor) -> Tensor:
-        """The loss and every penalty."""
+    def added_to(
+        self, loss: Tensor, labels: Tensor | None = None, shares: Tensor | None = None
+    ) -> Tensor:
+        """The loss and every penalty.
+
+        Args:
+            loss: Of the logits that were asked for last.
+            labels: Of the batch, class numbers (batch,); only Co-Tuning needs them.
+            shares: As in `headstart.training.objective.Objective`.
+        """
+        if self._distilled is not None and self._taught is not None and self._logits is not None:
+            gap = soft_gap(self._taught, self._logits, self._distilled.temperature)
+            loss = (1 - self._distilled.weight) * loss + self._distilled.weight * gap
         for kind in self._kinds:
             if isinstance(kind, L2SP):
                 loss = loss + kind.alpha / 2 * _squares((p - w for p, w in self._kept), loss)
@@ -110,6 +150,10 @@ class Regularisation:
                 loss = loss + kind.strength * self._distance
             if isinstance(kind, BSS):
                 loss = loss + kind.eta * smallest_singular_values(self._seen["features"], kind.k)
+            if isinstance(kind, CoTuning) and self._beside is not None and labels is not None:
+                features = self._seen["features"]
+                gap = self._beside.gap(features, labels, shares, kind.temperature)
+                loss = loss + kind.strength * gap
         return loss
 
     def _note_features(self, head: nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -166,6 +210,21 @@ def smallest_singular_values(features: Tensor, k: int) -> Tensor:
         return features.sum() * math.nan
     values: Tensor = torch.linalg.svdvals(features.flatten(1).float())
     return values[-k:].square().sum()
+
+
+def soft_gap(taught: Tensor, logits: Tensor, temperature: float) -> Tensor:
+    """T² · KL(teacher ‖ student) in nats, the mean over a batch.
+
+    Args:
+        taught: The teacher's logits (N, units); one unit is that of class 1 of two.
+        logits: The student's, alike.
+        temperature: T, by which both are divided.
+    """
+    theirs, own = (
+        torch.log_softmax(two_columns(each).float() / temperature, dim=1)
+        for each in (taught, logits)
+    )
+    return temperature**2 * (theirs.exp() * (theirs - own)).sum(dim=1).mean()
 
 
 class _StochasticNorms:

@@ -51,14 +51,15 @@ class Steps:
         class_names: Sequence[str],
     ) -> None:
         recipe = phase.recipe
-        parameters = list(phase.learning(network).values())
+        own = list(phase.learning(network).values())
+        parameters = [*own, *model.parameters]
         precision = choose_precision(recipe.precision, labels.device)
         self._model = model
         self._clip_norm = recipe.clip_norm
-        self._optimizer = PhaseOptimizer(network, phase)
+        self._optimizer = PhaseOptimizer(network, phase, model.parameters)
         self._objective = Objective(recipe, labels, class_names)
         self._arithmetic = Arithmetic(precision, labels.device, parameters)
-        self._average = WeightAverage(parameters, recipe.ema) if recipe.ema else None
+        self._average = WeightAverage(own, recipe.ema) if recipe.ema else None
 
     def step(self, batch: Batch, factor: float) -> Tensor:
         """Learn from a batch.
@@ -74,7 +75,7 @@ class Steps:
             logits = self._model(batch.inputs)
         value = self._objective(logits.float(), batch.labels, batch.shares)
         self._optimizer.zero_grad()
-        self._arithmetic.backward(self._model.added_to(value))
+        self._arithmetic.backward(self._model.added_to(value, batch.labels, batch.shares))
         self._arithmetic.step(self._optimizer, factor, self._clip_norm)
         if self._average is not None:
             self._average.update()
