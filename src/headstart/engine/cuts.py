@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, fx, nn
-from torch.utils.flop_counter import FlopCounterMode
 
+from headstart.engine.flops import CountedFlops
 from headstart.networks.groups import HEAD, Network
 from headstart.strategies.plan import Phase
 from headstart.training.evaluate import evaluating
@@ -85,37 +85,48 @@ class Cuts:
     reason: str = ""
     _graph: fx.Graph | None = field(default=None, repr=False)
 
-    def before(self, network: Network, phase: Phase) -> Cut | None:
+    def before(self, network: Network, phase: Phase, most: float = math.inf) -> Cut | None:
         """The cut that a phase had best enter behind; None if no cut saves anything.
 
         Everything before it must give the same numbers for the same picture all through the phase:
         it lies before the first part that trains, draws random numbers (dropout, stochastic depth)
         or keeps live BatchNorm statistics.
-        """
-        return self._best(network, lambda name: phase.trains(network.group_of(name)), random=True)
 
-    def unchanged(self, network: Network, trained: frozenset[str]) -> Cut | None:
+        Args:
+            network: Of the making that was traced.
+            phase: What it will go through.
+            most: Numbers a picture that there is room for.
+        """
+        return self._best(
+            network, lambda name: phase.trains(network.group_of(name)), most, random=True
+        )
+
+    def unchanged(
+        self, network: Network, trained: frozenset[str], most: float = math.inf
+    ) -> Cut | None:
         """The best cut before anything that belongs to layer groups that were trained.
 
         For a network in evaluation mode, in which nothing is random.
         """
-        return self._best(network, lambda name: network.group_of(name) in trained, random=False)
+        return self._best(
+            network, lambda name: network.group_of(name) in trained, most, random=False
+        )
 
     def _best(
-        self, network: Network, changes: Callable[[str], bool], *, random: bool
+        self, network: Network, changes: Callable[[str], bool], most: float, *, random: bool
     ) -> Cut | None:
+        roomy = [cut for cut in self.cuts if math.prod(cut.shape) <= most]
         if self._graph is None:
-            first = self.cuts[0]
             parts = [name for name, _ in _tensors(network.body, "body")]
             free = not any(changes(name) for name in parts)
             noisy = random and any(_is_random(module) for module in network.body.modules())
-            return first if free and not noisy else None
+            return roomy[0] if roomy and free and not noisy else None
         border = len(self._graph.nodes)
         for position, node in enumerate(self._graph.nodes):
             if _is_live(network, node, changes, random=random):
                 border = position
                 break
-        fitting = [cut for cut in self.cuts if cut.position < border and cut.saving > 0]
+        fitting = [cut for cut in roomy if cut.position < border and cut.saving > 0]
         return max(fitting, key=lambda cut: (cut.saving, cut.position)) if fitting else None
 
     def split(self, network: Network, cut: Cut) -> Halves:
@@ -156,10 +167,14 @@ def find_cuts(network: Network, picture_shape: tuple[int, int, int]) -> Cuts:
         problem = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
     if not problem:
         return found
-    with evaluating(network), torch.no_grad(), FlopCounterMode(display=False) as counter:
-        shape = tuple(network.body(pictures).shape[1:])
+    with evaluating(network), torch.no_grad(), CountedFlops() as counted:
+        features, again = network.body(pictures), network.body(pictures)
+    if not (isinstance(features, Tensor) and torch.equal(features, again)):
+        # Nothing may be kept: there is not one tensor to keep, or it is another one every time.
+        return Cuts((), traced=False, reason=problem)
+    shape = tuple(features.shape[1:])
     groups = [group.name for group in network.groups if group.name != HEAD]
-    flops = counter.get_total_flops() // len(pictures)
+    flops = counted.total // (2 * len(pictures))
     cut = Cut("features", -1, shape, groups[-1] if groups else HEAD, flops)
     return Cuts((cut,), traced=False, reason=problem)
 
@@ -235,9 +250,9 @@ class _Shapes(fx.Interpreter):
             self.env[node] = self.run_node(node)
 
     def run_node(self, n: fx.Node) -> object:
-        with FlopCounterMode(display=False) as counter:
+        with CountedFlops() as counted:
             value: object = super().run_node(n)
-        self._flops += counter.get_total_flops()
+        self._flops += counted.total
         self.flops[n] = self._flops
         if isinstance(value, Tensor) and value.dim() > 1 and value.is_floating_point():
             self.shapes[n] = tuple(value.shape[1:])
