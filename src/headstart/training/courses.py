@@ -201,9 +201,7 @@ class Course:
 
     def _order(self, number: int) -> Tensor:
         """The order of the pictures in an epoch, counted from 1 over all phases."""
-        if self._phase.recipe.order == "by_class":
-            return torch.argsort(self._labels.cpu(), stable=True)
-        return torch.from_numpy(generator(self._seed, "order", number).permutation(self._pictures))
+        return picture_order(self._phase.recipe.order, self._seed, number, self._labels)
 
     def _batch(self, rows: Tensor, number: int, of_phase: int) -> Batch:
         """The pictures of some rows as this epoch shows them."""
@@ -219,8 +217,37 @@ class Course:
         return Batch(inputs, labels, shares)
 
     def _check_finite(self, value: float, what: str, epoch: int) -> None:
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"the {what} became {value} in epoch {epoch} (phase {self._phase.name!r}): lower "
-                "the learning rate, or scale the pictures"
-            )
+        check_finite(value, what, epoch, self._phase.name)
+
+
+def picture_order(kind: str, seed: int, epoch: int, labels: Tensor) -> Tensor:
+    """The order of the training pictures in an epoch.
+
+    Args:
+        kind: As in `headstart.strategies.recipe.Recipe`.
+        seed: Names the stream.
+        epoch: From 1, counted over all phases.
+        labels: Of the pictures.
+    """
+    if kind == "by_class":
+        return torch.argsort(labels.cpu(), stable=True)
+    return torch.from_numpy(generator(seed, "order", epoch).permutation(len(labels)))
+
+
+def check_finite(value: float, what: str, epoch: int, phase: str) -> None:
+    """Refuse to go on with a loss that is no number.
+
+    Args:
+        value: The loss.
+        what: Which one, in words.
+        epoch: From 1, counted over all phases.
+        phase: Its name.
+
+    Raises:
+        TrainingError: If it is not finite.
+    """
+    if not math.isfinite(value):
+        raise TrainingError(
+            f"the {what} became {value} in epoch {epoch} (phase {phase!r}): lower the learning "
+            "rate, or scale the pictures"
+        )

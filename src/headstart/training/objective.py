@@ -69,6 +69,21 @@ class Objective:
         )
         return total / (len(labels) if weights is None else (targets @ weights).sum())
 
+    def targets(self, classes: int) -> tuple[Tensor, Tensor]:
+        """What a picture of each class is worth: w · t′ in rows, and w; float32.
+
+        Args:
+            classes: How many there are.
+
+        Returns:
+            Shape (classes, classes) and (classes,).
+        """
+        weights = torch.ones(classes)
+        if self._weights is not None:
+            weights[: len(self._weights)] = self._weights[:classes].cpu()
+        smooth = (1 - self._smoothing) * torch.eye(classes) + self._smoothing / classes
+        return smooth * weights, weights
+
 
 def balanced_weights(labels: Tensor) -> Tensor:
     """N / (classes · pictures of the class), as scikit-learn's ``class_weight="balanced"``.

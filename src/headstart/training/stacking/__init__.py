@@ -1,0 +1,1 @@
+"""Stacked fits: trials whose networks and phases agree are trained together."""

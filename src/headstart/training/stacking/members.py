@@ -1,0 +1,141 @@
+"""Members of a stack, and the way each takes through its network."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from headstart.networks.groups import Network
+from headstart.strategies.plan import Phase, Plan
+from headstart.training.batches import Inputs, StoredInputs
+from headstart.training.entry import Enter, Entry, at_the_pictures
+from headstart.training.stacking.chain import (
+    Dense,
+    Drop,
+    Link,
+    Model,
+    links_of,
+    modules_of,
+)
+from headstart.training.stacking.supply import can_supply, columns_of, drops_in_storage_order
+from headstart.training.stacking.weights import Kind, Rates
+
+
+@dataclass(frozen=True)
+class Member:
+    """One trial of a stack: what `headstart.training.fit.fit` would be given for it alone."""
+
+    network: Network
+    plan: Plan
+    train: Inputs
+    valid: Inputs
+    seed: int
+    enter: Enter = at_the_pictures
+    class_names: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Way:
+    """Where a phase of one trial enters its network, and what lies behind.
+
+    Attributes:
+        entry: The inputs.
+        modules: What they go through, one after the other.
+        links: What that does.
+        columns: How the first dense layer takes its inputs, see `columns_of`.
+        learning: The layer groups of what learns, by dense layer and kind.
+    """
+
+    entry: Entry
+    modules: list[nn.Module]
+    links: tuple[Link, ...]
+    columns: Tensor | None
+    learning: dict[tuple[int, Kind], str]
+
+
+def way_through(network: Network, phase: Phase, entry: Entry) -> Way | None:
+    """The way of a trial through a phase; None if a stack cannot go it.
+
+    Args:
+        network: In the phase's modes.
+        phase: What learns.
+        entry: Where it enters.
+    """
+    if not (can_supply(entry.train) and can_supply(entry.valid)):
+        return None
+    dimensions = _dimensions(entry.train)
+    found = chain_behind(network, phase, entry.model, dimensions)
+    if found is None or (dimensions > 1 and not _draws_alike(found[1], entry.train)):
+        return None
+    modules, links, learning = found
+    return Way(entry, modules, links, columns_of(entry.train), learning)
+
+
+def chain_behind(
+    network: Network, phase: Phase, model: Model, dimensions: int
+) -> tuple[list[nn.Module], tuple[Link, ...], dict[tuple[int, Kind], str]] | None:
+    """Modules, links and what learns in a model of a network's; None if it cannot be stacked.
+
+    Args:
+        network: The whole.
+        phase: What learns.
+        model: Where the phase enters.
+        dimensions: Of one picture's inputs there.
+    """
+    modules = modules_of(model)
+    links = None if modules is None else links_of(modules, dimensions)
+    if modules is None or links is None:
+        return None
+    names = {parameter: name for name, parameter in network.named_parameters()}
+    wanted = set(phase.learning(network))
+    learning: dict[tuple[int, Kind], str] = {}
+    for number, link in enumerate(each for each in links if isinstance(each, Dense)):
+        module, groups = modules[link.module], set()
+        for kind, parameter in module.named_parameters():
+            name = names.get(parameter)
+            if name is None:
+                return None
+            if name in wanted:
+                wanted.remove(name)
+                groups.add(network.group_of(name))
+                learning[number, "weight" if kind == "weight" else "bias"] = groups.copy().pop()
+        if len(groups) > 1:
+            return None
+    return (modules, links, learning) if learning and not wanted else None
+
+
+def can_follow(plan: Plan) -> bool:
+    """Whether a stack can do all that a plan asks for, whatever the network."""
+    return plan.interpolation is None and all(map(_can_train, plan.phases))
+
+
+def _can_train(phase: Phase) -> bool:
+    exotic = phase.solver or phase.low_rank or phase.regularisers or phase.rate_rule != "group"
+    return (
+        not (exotic or phase.augments or phase.views)
+        and phase.recipe.precision in ("auto", "float32")
+        and phase.batch_size > 1
+    )
+
+
+def learning_rates(ways: Sequence[Way], phases: Sequence[Phase]) -> dict[tuple[int, Kind], Rates]:
+    """For each parameter that learns, by dense layer and kind, a rate for each trial."""
+    found: dict[tuple[int, Kind], Rates] = {}
+    for place, group in ways[0].learning.items():
+        rates = [phase.rates[group] for phase in phases]
+        found[place] = tuple(rate for rate in rates if rate is not None)
+        assert len(found[place]) == len(phases)
+    return found
+
+
+def _dimensions(inputs: Inputs) -> int:
+    """How many one picture's inputs have."""
+    assert isinstance(inputs, StoredInputs)
+    return inputs.values.ndim - 1
+
+
+def _draws_alike(links: Sequence[Link], inputs: Inputs) -> bool:
+    """Whether dropout on unflattened inputs, if there is any, can be drawn as it is alone."""
+    first = next(place for place, link in enumerate(links) if isinstance(link, Dense))
+    drops = any(isinstance(link, Drop) for link in links[:first])
+    return not drops or drops_in_storage_order(inputs)

@@ -1,0 +1,61 @@
+"""The losses of a stack, one a trial, and their gradients."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from headstart.training.objective import Objective
+from headstart.training.stacking.room import Room
+
+
+class Losses:
+    """Cross-entropy with smoothed labels and class weights, as `Objective` has it.
+
+    With t′ and w as there, the targets are k_ic = w_c · t′_ic, a row for each class: the loss is
+    Σ k_ic · −log p_ic / d, its gradient (p_ic · Σ_c k_ic − k_ic) / d, d being Σ w_c · t_ic.
+
+    Args:
+        objectives: One a trial.
+        units: Of the head; one is computed as two, the first of which is 0.
+    """
+
+    def __init__(self, objectives: Sequence[Objective], units: int) -> None:
+        self._classes = classes = max(2, units)
+        self._lone = units == 1
+        tables = [objective.targets(classes) for objective in objectives]
+        self._targets = torch.cat([targets for targets, _ in tables])
+        self._weights = torch.cat([weights for _, weights in tables])
+        self._weighs = any(bool((weights != 1).any()) for _, weights in tables)
+        self._plain = bool((self._targets.sum(dim=1) == 1).all())
+        self._first = classes * torch.arange(len(objectives))[:, None]
+
+    def __call__(self, logits: Room, labels: Tensor, gradient: Room | None = None) -> Tensor:
+        """The loss of each trial in nats, shape (trials,).
+
+        Args:
+            logits: (trials, rows, classes); rows beyond the labels do not count.
+            labels: Class numbers, (trials, pictures).
+            gradient: Gets the losses' gradients by the logits.
+        """
+        trials, pictures = labels.shape
+        chosen = (labels + self._first).reshape(-1)
+        targets = self._targets.index_select(0, chosen).view(trials, pictures, self._classes)
+        if self._weighs:
+            divisor = self._weights.index_select(0, chosen).view(trials, pictures).sum(1)
+        else:
+            divisor = torch.full((trials,), float(pictures))
+        logs = functional.log_softmax(logits.each[:, :pictures], -1)
+        losses = -(targets * logs).sum((1, 2)) / divisor
+        if gradient is not None:
+            gradient.each[:, :pictures] = logs
+            gradient.flat.exp_()
+            filled = gradient.each[:, :pictures]
+            if not self._plain:
+                filled.mul_(targets.sum(-1, keepdim=True))
+            filled.sub_(targets).div_(divisor[:, None, None])
+            gradient.each[:, pictures:] = 0
+            if self._lone:
+                gradient.each[:, :, 0] = 0
+        return losses

@@ -1,0 +1,120 @@
+"""The supply of a stack: the same places of every trial's inputs, in one go."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from headstart.training.batches import Batches, ChannelsLastInputs, Inputs, StoredInputs
+from headstart.training.stacking.room import Room
+
+_TOGETHER_BYTES = 2**27  # inputs of different trials that are copied into one table, at most
+
+
+def can_supply(inputs: Inputs) -> bool:
+    """Whether a stack can take such inputs."""
+    return isinstance(inputs, StoredInputs) and inputs.device.type == "cpu"
+
+
+def columns_of(inputs: Inputs) -> Tensor | None:
+    """Where the numbers of an input lie in storage, in the order in which a network sees them.
+
+    Pictures, and feature maps behind convolutions, are stored channels last, and a network that
+    flattens them sees their channels first. The weights behind take the order of storage instead.
+
+    Returns:
+        For each number as stored its place among those that a network sees; None: the same.
+    """
+    if not isinstance(inputs, Batches | ChannelsLastInputs):
+        return None
+    height, width, channels = inputs.values.shape[1:]
+    if channels == 1:
+        return None
+    places = torch.arange(height * width * channels).view(channels, height, width)
+    return places.permute(1, 2, 0).reshape(-1)
+
+
+def drops_in_storage_order(inputs: Inputs) -> bool:
+    """Whether dropout on unflattened inputs draws in the order of storage."""
+    return not isinstance(inputs, Batches) or inputs.channels_last or inputs.values.shape[3] == 1
+
+
+class Supply:
+    """What a stack's trials are trained on, or chosen with.
+
+    Attributes:
+        labels: Class numbers, (trials, pictures).
+        width: Numbers an input.
+
+    Args:
+        parts: One a trial, all of one length.
+    """
+
+    def __init__(self, parts: Sequence[Inputs]) -> None:
+        self._parts = [part for part in parts if isinstance(part, StoredInputs)]
+        assert len(self._parts) == len(parts)
+        self.labels = torch.stack([part.labels for part in self._parts if part.labels is not None])
+        values = [part.values.reshape(len(part.values), -1) for part in self._parts]
+        self.width = values[0].shape[1]
+        self._rows = np.stack([part.rows for part in self._parts])
+        same = all(part.values is self._parts[0].values for part in self._parts)
+        if not same and self._rows.size * self.width * values[0].itemsize <= _TOGETHER_BYTES:
+            table = [each.take(rows, axis=0) for each, rows in zip(values, self._rows, strict=True)]
+            values = [np.concatenate(table)]
+            self._rows = np.arange(self._rows.size).reshape(self._rows.shape)
+            same = True
+        self._values = values[:1] if same else values
+        self._shift, self._factor = _scaling(self._parts)
+
+    def __len__(self) -> int:
+        return self.labels.shape[1]
+
+    def of(self, chosen: Tensor) -> "Supply":
+        """The supply of some of the trials, by their places."""
+        return Supply([self._parts[place] for place in chosen.tolist()])
+
+    def fill(self, room: Room, places: NDArray[np.int64]) -> None:
+        """Put some of every trial's inputs into room.
+
+        Args:
+            room: (trials, at least so many, width).
+            places: Which of each trial's, (trials, so many).
+        """
+        trials, count = places.shape
+        rows = np.take_along_axis(self._rows, places, axis=1)
+        if len(self._values) == 1:
+            whole = torch.from_numpy(self._values[0].take(rows.reshape(-1), axis=0))
+            room.each[:, :count] = whole.view(trials, count, self.width)
+        else:
+            for trial, (values, own) in enumerate(zip(self._values, rows, strict=True)):
+                room.each[trial, :count] = torch.from_numpy(values.take(own, axis=0))
+        filled = room.each[:, :count]
+        if self._shift is not None:
+            filled.sub_(self._shift)
+        if self._factor is not None:
+            filled.mul_(self._factor)
+
+
+def _scaling(parts: Sequence[StoredInputs]) -> tuple[Tensor | None, Tensor | None]:
+    """What is taken from every trial's pictures, and what they are multiplied by then.
+
+    Each is (trials, 1, width or 1), or None where it changes nothing.
+    """
+    pictures = [part for part in parts if isinstance(part, Batches)]
+    if not pictures:
+        return None, None
+    shape = pictures[0].values.shape[1:]
+    shifts = [_spread(part.scaling.shift, shape) for part in pictures]
+    factors = [_spread(1 / part.scaling.divisor, shape) for part in pictures]
+    shift, factor = torch.stack(shifts)[:, None], torch.stack(factors)[:, None]
+    return shift if shift.any() else None, factor if (factor != 1).any() else None
+
+
+def _spread(numbers: NDArray[Any], shape: tuple[int, ...]) -> Tensor:
+    """A number for each of an input's, or a single one for all of them."""
+    if numbers.size > 1:
+        numbers = np.broadcast_to(numbers, shape)
+    return torch.from_numpy(numbers.reshape(-1).copy())
