@@ -15,6 +15,7 @@ from headstart.data.image_set import ImageSet
 from headstart.study.compare import open_workplace, train_and_score
 from headstart.study.explain import explain
 from headstart.study.folder import study_folder
+from headstart.study.progress import Progress
 from headstart.study.spec import load_study
 
 Command = Callable[..., int]
@@ -118,8 +119,10 @@ def test_features_are_kept_and_cleared(
     capsys.readouterr()
     assert headstart("cache", "list") == 0
     out = capsys.readouterr().out
-    assert "features" in out
     assert "used today" in out
+    assert re.search(
+        r"features .* digits, a network of kind cnn up to \w+ \(\d.*\), by PyTorch", out
+    )
     assert headstart("cache", "size") == 0
     size = int(capsys.readouterr().out)
     files = [path for path in (study_file.parent / "kept").rglob("*") if path.is_file()]
@@ -132,6 +135,19 @@ def test_features_are_kept_and_cleared(
     assert headstart("cache", "clear") == 0
     assert headstart("cache", "size") == 0
     assert capsys.readouterr().out.splitlines()[-1] == "0"
+
+
+def test_limits_that_are_none_or_too_small_are_refused(
+    study_file: Path, headstart: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert headstart("compare", str(study_file), "--memory", "few", "--disk", "-3GB") == 2
+    told = capsys.readouterr().err
+    assert "--memory 'few': expected a number and a unit, such as 8GB" in told
+    assert "--disk '-3GB': expected" in told
+    assert headstart("explain", str(study_file), "--memory", "10MB") == 2
+    assert "--memory 10 MB is too small: training one trial takes about" in capsys.readouterr().err
+    assert headstart("compare", str(study_file), "--memory", "10MB") == 2
+    assert "allow that much" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("age", ["3x", "d", "-1d", "", "nand"])
@@ -188,12 +204,15 @@ seeds = 1
 """
     )
     study = load_study(file)
+    told: list[Progress] = []
     with (
         study_folder(tmp_path / "answers", fresh=False) as folder,
         pytest.warns(UserWarning, match=r"1 file\(s\) are left out: dark/broken\.png"),
     ):
-        records = train_and_score(study, folder, jobs=1)
+        records = train_and_score(study, folder, jobs=1, listener=told.append)
     assert records.trials["test_accuracy"].min() > 0.9
+    details = [each.detail for each in told if each.doing == "reading the pictures"]
+    assert details[-1].startswith("decoding 81 of 81")
     images: ImageSet = open_images(file)
     assert images.picture_shape == (8, 8, 3)
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from headstart.data.image_set import ImageSet as ImageSet
     from headstart.delivery.model import Model as Model
     from headstart.delivery.model import load as load
+    from headstart.engine.limits import MachineLimits as MachineLimits
     from headstart.errors import HeadstartError as HeadstartError
     from headstart.report.results import Results as Results
     from headstart.study.spec import Study as Study
@@ -26,6 +27,7 @@ _HOMES = {
     "ImageSet": "headstart.data.image_set",
     "Model": "headstart.delivery.model",
     "Results": "headstart.report.results",
+    "MachineLimits": "headstart.engine.limits",
     "Study": "headstart.study.spec",
     "compare": "headstart.api",
     "evaluate": "headstart.api",
@@ -40,6 +42,7 @@ _HOMES = {
 __all__ = [
     "HeadstartError",
     "ImageSet",
+    "MachineLimits",
     "Model",
     "Results",
     "Study",

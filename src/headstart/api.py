@@ -9,6 +9,7 @@ from headstart.delivery.bundle import check_place
 from headstart.delivery.delivering import Fitted, deliver
 from headstart.delivery.model import BATCH_SIZE, Model, load
 from headstart.delivery.short_list import AUTO, count_pictures, fit_study, is_affordable
+from headstart.engine.limits import NO_LIMITS, MachineLimits
 from headstart.report.results import Results
 from headstart.study.compare import open_workplace, train_and_score
 from headstart.study.deciding import until_decided
@@ -33,6 +34,7 @@ def compare(
     max_seeds: int | None = None,
     open_ended: bool = False,
     naive: bool = False,
+    limits: MachineLimits = NO_LIMITS,
     listener: Listener = silent,
 ) -> Results:
     """Do a study's trials, score them by one reading of the test labels, and write the report.
@@ -54,6 +56,7 @@ def compare(
             at forever.
         naive: Let every trial do all of its work by itself: slower, the reference for what is
             shared.
+        limits: What the study may take of the machine (`headstart.MachineLimits`).
         listener: Told how the study goes on.
 
     Returns:
@@ -73,6 +76,7 @@ def compare(
         max_seeds=max_seeds,
         open_ended=open_ended,
         naive=naive,
+        limits=limits,
         listener=listener,
     )
 
@@ -89,6 +93,7 @@ def _compared(
     max_seeds: int | None = None,
     open_ended: bool = False,
     naive: bool = False,
+    limits: MachineLimits = NO_LIMITS,
     workplace: Workplace | None = None,
 ) -> Results:
     """As `compare`; the study's workplace may have been opened before."""
@@ -104,6 +109,7 @@ def _compared(
                 listener=listener,
                 reader=reader,
                 naive=naive,
+                limits=limits,
                 workplace=workplace,
             )
 
@@ -130,6 +136,7 @@ def fit(
     device: DeviceName = "auto",
     jobs: int | None = None,
     fresh: bool = False,
+    limits: MachineLimits = NO_LIMITS,
     listener: Listener = silent,
 ) -> Fitted:
     """Adapt a pretrained network to pictures, and deliver it as a bundle with proof.
@@ -153,6 +160,7 @@ def fit(
         device: Where to train.
         jobs: How many trials to train at a time; the number of CPU cores by default.
         fresh: Begin the study anew; the old one is kept under another name.
+        limits: What it may take of the machine.
         listener: Told how it goes on.
 
     Raises:
@@ -186,7 +194,7 @@ def fit(
         control=is_affordable(counted.training, size, epochs, place),
     )
     folder = output.with_name(f"{output.name}.study")
-    workplace = open_workplace(study, listener, folder=folder, images=images)
+    workplace = open_workplace(study, listener, folder=folder, images=images, limits=limits)
     results = _compared(
         study,
         folder,

@@ -16,6 +16,7 @@ from headstart.errors import HeadstartError, StudyError
 from headstart.study.progress import Progress
 
 if TYPE_CHECKING:
+    from headstart.engine.limits import MachineLimits
     from headstart.report.results import Results
 
 
@@ -57,6 +58,18 @@ ModelFolder = Annotated[
 ]
 Pictures = Annotated[
     Path, typer.Argument(metavar="PICTURES", help="A folder, table, archive or .npz file.")
+]
+MemoryLimit = Annotated[
+    str | None,
+    typer.Option("--memory", metavar="SIZE", help="All processes together: 8GB.  [default: none]"),
+]
+DiskLimit = Annotated[
+    str | None,
+    typer.Option("--disk", metavar="SIZE", help="Features that are kept: 20GB.  [default: none]"),
+]
+ThreadLimit = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, help="All processes together.  [default: CPU cores]"),
 ]
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study's file.")]
 
@@ -129,6 +142,9 @@ def compare(
     naive: Annotated[
         bool, typer.Option("--naive", help="Share nothing between trials: slower, for comparison.")
     ] = False,
+    memory: MemoryLimit = None,
+    disk: DiskLimit = None,
+    threads: ThreadLimit = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as JSON, nothing else.")
     ] = False,
@@ -160,6 +176,7 @@ def compare(
         max_seeds=(max_seeds or 40) if until_decided and not open_ended else None,
         open_ended=open_ended,
         naive=naive,
+        limits=_limits(memory, disk, threads),
     )
     written = results.event_files() if tensorboard else None
     if as_json:
@@ -272,11 +289,15 @@ def explain(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Trials at a time.  [default: CPU cores]")
     ] = None,
+    memory: MemoryLimit = None,
+    disk: DiskLimit = None,
+    threads: ThreadLimit = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what a study will do: its jobs, what they share, and the cost beside the naive one."""
     from headstart import console
 
+    limits = _limits(memory, disk, threads)
     with console.listening() as listener:
         listener(Progress("loading PyTorch"))
         from headstart.console.engine import print_explanation
@@ -284,7 +305,7 @@ def explain(
         from headstart.study.explain import explain as explanation
         from headstart.study.spec import load_study
 
-        workplace = open_workplace(load_study(study_file), listener)
+        workplace = open_workplace(load_study(study_file), listener, limits=limits)
         listener(Progress("taking a few steps of each kind"))
         found = explanation(workplace, jobs)
     if as_json:
@@ -426,6 +447,9 @@ def fit(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Begin anew; the old study is kept, renamed.")
     ] = False,
+    memory: MemoryLimit = None,
+    disk: DiskLimit = None,
+    threads: ThreadLimit = None,
 ) -> None:
     """Adapt a pretrained network to pictures in class folders: a model to take away, with proof.
 
@@ -451,6 +475,7 @@ def fit(
             device=device,  # type: ignore[arg-type]
             jobs=jobs,
             fresh=fresh,
+            limits=_limits(memory, disk, threads),
             listener=listener,
         )
     print_fitted(fitted)
@@ -590,6 +615,13 @@ def _loading() -> Iterator[None]:
     with console.listening() as listener:
         listener(Progress("loading PyTorch"))
         yield
+
+
+def _limits(memory: str | None, disk: str | None, threads: int | None) -> "MachineLimits":
+    """Limits from the command line."""
+    from headstart.engine.limits import MachineLimits
+
+    return MachineLimits.parsed(memory, disk, threads)
 
 
 def _refuse_idle(

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 from headstart.data.scaling import Scaling
 from headstart.engine import fastest as fastest_module
 from headstart.engine.extract import Extracting, block_size, extract
-from headstart.engine.fastest import fastest
+from headstart.engine.fastest import ONNX_RUNTIME, PYTORCH, Way, fastest
+from headstart.engine.measured import Measured
 from headstart.training.batches import Batches
 
 ONE = np.ones((1, 1, 1), dtype=np.float32)
@@ -38,19 +40,12 @@ def expected(prefix: nn.Module, shown: Batches) -> Tensor:
     return result
 
 
-@pytest.fixture(params=[math.inf, 0.0], ids=["PyTorch", "ONNX Runtime"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One of the ways through, whichever is faster here."""
-    monkeypatch.setattr(fastest_module, "_WORTH_TRYING_S", request.param)
-    monkeypatch.setattr(fastest_module, "_CLEARLY_FASTER", 0.0)
-
-
-@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("way", [PYTORCH, ONNX_RUNTIME], ids=str)
 @pytest.mark.parametrize("count", [1, 5, 256, 300])
 @pytest.mark.parametrize("channels_last", [False, True])
-def test_features_are_what_the_network_computes(count: int, channels_last: bool) -> None:
+def test_features_are_what_the_network_computes(count: int, channels_last: bool, way: Way) -> None:
     prefix, shown = network(), batches(count)
-    found = np.concatenate(list(extract(prefix, shown, channels_last=channels_last)))
+    found = np.concatenate(list(extract(prefix, shown, channels_last=channels_last, way=way)))
     if channels_last:
         found = found.transpose(0, 3, 1, 2)
     torch.testing.assert_close(torch.from_numpy(found), expected(prefix, shown))
@@ -85,6 +80,18 @@ def _other(change: Callable[[Tensor], Tensor]) -> Callable[..., Callable[[Tensor
     return made
 
 
+@pytest.fixture
+def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Measured:
+    """An empty memory; ONNX Runtime is worth trying, and is taken if it computes the same."""
+    monkeypatch.setattr(fastest_module, "_WORTH_TRYING_S", 0.0)
+    monkeypatch.setattr(fastest_module, "_CLEARLY_FASTER", 0.0)
+    return Measured(tmp_path / "measured")
+
+
+def block() -> Tensor:
+    return batches(4).inputs(slice(0, 4))
+
+
 @pytest.mark.parametrize(
     ("change", "is_taken"),
     [
@@ -96,11 +103,51 @@ def _other(change: Callable[[Tensor], Tensor]) -> Callable[..., Callable[[Tensor
     ],
 )
 def test_what_gives_other_numbers_is_not_taken(
-    monkeypatch: pytest.MonkeyPatch, change: Callable[[Tensor], Tensor], is_taken: bool
+    monkeypatch: pytest.MonkeyPatch,
+    measured: Measured,
+    change: Callable[[Tensor], Tensor],
+    is_taken: bool,
 ) -> None:
-    monkeypatch.setattr(fastest_module, "_WORTH_TRYING_S", 0.0)
-    monkeypatch.setattr(fastest_module, "_CLEARLY_FASTER", 0.0)
     monkeypatch.setattr(fastest_module, "_with_onnx_runtime", _other(change))
+    way = fastest(network().eval(), "these weights", block, 10, measured)
+    assert way == (ONNX_RUNTIME if is_taken else PYTORCH)
+
+
+def test_the_way_is_measured_once_and_remembered(
+    monkeypatch: pytest.MonkeyPatch, measured: Measured
+) -> None:
     prefix = network().eval()
-    taken = fastest(prefix, prefix, batches(4).inputs(slice(0, 4)), 10)
-    assert (taken is not prefix) == is_taken
+    asked: list[int] = []
+
+    def noted() -> Tensor:
+        asked.append(1)
+        return block()
+
+    first = fastest(prefix, "these weights", noted, 10, measured)
+    monkeypatch.setattr(fastest_module, "_with_onnx_runtime", _other(lambda values: values + 1))
+    assert fastest(prefix, "these weights", noted, 10, measured) == first == ONNX_RUNTIME
+    assert len(asked) == 1
+    assert fastest(prefix, "other weights", noted, 10, measured) == PYTORCH
+    assert len(asked) == 2
+
+
+def test_the_way_does_not_depend_on_what_was_asked_before(
+    monkeypatch: pytest.MonkeyPatch, measured: Measured
+) -> None:
+    monkeypatch.setattr(fastest_module, "_measure", _slow)
+    monkeypatch.setattr(fastest_module, "_WORTH_TRYING_S", 5.0)
+    prefix = network().eval()
+    few, many = 2, 100
+    ways = [fastest(prefix, "w", block, blocks, measured) for blocks in (few, many, few, many)]
+    assert ways == [PYTORCH, ONNX_RUNTIME, PYTORCH, ONNX_RUNTIME]
+
+
+def _slow(_: nn.Module, __: Tensor, blocks: int) -> dict[str, float | None]:
+    known: dict[str, float | None] = {"PyTorch": 1.0}
+    return {**known, "ONNX Runtime": 0.2} if blocks >= 5 else known
+
+
+def test_where_nothing_can_be_remembered_the_way_is_pytorch(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    measured = Measured(tmp_path / "file")
+    assert fastest(network().eval(), "these weights", block, 10**6, measured) == PYTORCH

@@ -131,14 +131,14 @@ def test_a_cache_that_cannot_be_written_still_gives_features(tmp_path: Path) -> 
     wanted = Wanted("weights", hashes(1, 2), SHAPE)
     kept = keep_features(wanted, Source(values(1, 2)), PictureCache(tmp_path / "file"))
     np.testing.assert_array_equal(kept.values, values(1, 2))
-    assert "are not kept for the next time" in kept.warning
+    assert "are not kept for the next time" in kept.warnings[0]
 
 
 def test_a_cache_that_is_too_small_still_gives_features(cache: PictureCache) -> None:
     wanted = Wanted("weights", hashes(1, 2), SHAPE)
     kept = keep_features(wanted, Source(values(1, 2)), replace(cache, limit_bytes=10))
     np.testing.assert_array_equal(kept.values, values(1, 2))
-    assert "limited to" in kept.warning
+    assert "limited to" in kept.warnings[0]
     assert entries(cache) == []
 
 

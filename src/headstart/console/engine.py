@@ -2,16 +2,20 @@
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.tree import Tree
 
 from headstart.console.tables import output
 from headstart.data.picture_cache import PictureCache, Thing
+from headstart.data.sizes import size_words
 from headstart.errors import DataError
-from headstart.study.explain import Explanation, JobCost
+
+if TYPE_CHECKING:
+    from headstart.study.explain import Explanation, JobCost
 
 
-def print_explanation(found: Explanation) -> None:
+def print_explanation(found: "Explanation") -> None:
     """The jobs as a tree, and the sentence."""
     tree = Tree(sentence(found))
     for job in found.jobs:
@@ -21,8 +25,10 @@ def print_explanation(found: Explanation) -> None:
     output().print(tree)
 
 
-def sentence(found: Explanation) -> str:
+def sentence(found: "Explanation") -> str:
     """What is shared and what that saves, in a sentence."""
+    from headstart.report.words import seconds
+
     passes = [job for job in found.jobs if job.bytes]
     sources = [job for job in found.jobs if job.what.startswith("train the source")]
     fits = found.trials
@@ -32,7 +38,7 @@ def sentence(found: Explanation) -> str:
         shared.append(f"{counted} over pictures")
     return (
         f"{_counted(fits, 'trial')} → {', '.join([*shared, _counted(fits, 'fit')])}; about "
-        f"{duration(found.seconds)} instead of {duration(found.naive_seconds)}, "
+        f"{seconds(found.seconds)} instead of {seconds(found.naive_seconds)}, "
         f"{found.workers} at a time"
     )
 
@@ -41,31 +47,16 @@ def _counted(count: int, one: str, many: str = "") -> str:
     return f"1 {one}" if count == 1 else f"{count:,} {many or one + 's'}"
 
 
-def _line(job: JobCost) -> str:
+def _line(job: "JobCost") -> str:
+    from headstart.report.words import seconds
+
     times = f"{job.count} × " if job.count > 1 else ""
-    cost = f"{times}{duration(job.seconds)}"
+    cost = f"{times}{seconds(job.seconds)}"
     if job.bytes:
-        return f"{job.what}: {cost}, {size(job.bytes)} kept"
+        return f"{job.what}: {cost}, {size_words(job.bytes)} kept"
     if job.naive_seconds > 1.05 * job.seconds:
-        return f"{job.what}: {cost} instead of {times}{duration(job.naive_seconds)}"
+        return f"{job.what}: {cost} instead of {times}{seconds(job.naive_seconds)}"
     return f"{job.what}: {cost}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words: ``"41 s"``, ``"38 min"``, ``"2.5 h"``."""
-    if seconds < 1:
-        return f"{seconds:.2g} s"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def size(count: int) -> str:
-    """Bytes in words: ``"3.2 MB"``."""
-    for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= step:
-            return f"{count / step:.3g} {unit}"
-    return f"{count} B"
 
 
 def print_kept(cache: PictureCache, things: Sequence[Thing]) -> None:
@@ -74,18 +65,20 @@ def print_kept(cache: PictureCache, things: Sequence[Thing]) -> None:
     for each in things:
         days = (time.time() - each.last_use) / 86_400
         ago = "today" if days < 1 else f"{days:.0f} days ago"
-        name = "/".join(each.path.parts[-2:])
-        console.print(f"{each.kind:16} {size(each.bytes):>9}  used {ago:12} {name}", soft_wrap=True)
+        name = each.about or "/".join(each.path.parts[-2:])
+        size = size_words(each.bytes)
+        console.print(f"{each.kind:16} {size:>9}  used {ago:12} {name}", soft_wrap=True)
     total = sum(each.bytes for each in things)
-    limit = size(cache.limit_bytes)
+    limit = size_words(cache.limit_bytes)
     console.print(
-        f"{len(things)} kept, {size(total)} of at most {limit}, in {cache.folder}", soft_wrap=True
+        f"{len(things)} kept, {size_words(total)} of at most {limit}, in {cache.folder}",
+        soft_wrap=True,
     )
 
 
 def print_cleared(things: Sequence[Thing]) -> None:
     """What was removed."""
-    output().print(f"removed {len(things)}, {size(sum(each.bytes for each in things))}")
+    output().print(f"removed {len(things)}, {size_words(sum(each.bytes for each in things))}")
 
 
 def seconds_of_age(text: str) -> float:

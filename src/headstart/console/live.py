@@ -34,8 +34,13 @@ def listening() -> Iterator[Listener]:
 
 
 def _shown_by(warn: Callable[[str], None]) -> Callable[..., None]:
+    told: set[str] = set()  # what several processes find out is said once
+
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        warn(" ".join(str(message).split()))
+        text = " ".join(str(message).split())
+        if text not in told:
+            told.add(text)
+            warn(text)
 
     return show
 

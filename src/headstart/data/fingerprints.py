@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.data.decode import Payload, UnreadableError
-from headstart.data.entries import USUAL_LIMITS, Entry, Limits
+from headstart.data.entries import USUAL_LIMITS, Entry, Limits, printable
 from headstart.data.picture_cache import PictureCache, read_sealed, touch, write_sealed
 from headstart.data.reading import Progress, over_pictures
 
@@ -67,7 +67,8 @@ def content_hashes(
     found.update(zip(unknown, hashed, strict=True))
     hashes = [found[number] for number in range(len(entries))]
     if unknown:
-        _remember(place, entries, marks, hashes, settled_ns=started - _SETTLED_AFTER_NS)
+        settled_ns = started - _SETTLED_AFTER_NS
+        _remember(place, entries, marks, hashes, about=printable(str(root)), settled_ns=settled_ns)
     else:
         touch(place)
     return hashes
@@ -116,6 +117,7 @@ def _remember(
     marks: Sequence[Mark],
     hashes: Sequence[str | UnreadableError],
     *,
+    about: str,
     settled_ns: int,
 ) -> None:
     """Keep the hashes of files that had not changed for a while; a full cache is no harm."""
@@ -126,6 +128,6 @@ def _remember(
     }
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        write_sealed(place, {"version": _VERSION, "files": files})
+        write_sealed(place, {"version": _VERSION, "about": about, "files": files})
     except OSError:
         return

@@ -95,7 +95,8 @@ def load_pictures(
         found.root, labelled, cache, limits=limits, workers=workers, progress=progress
     )
     read = partial(over_pictures, limits=limits, workers=workers, progress=progress)
-    rows = _rows(labelled, hashes, cache, _Decoder(preprocessing, limits, read))
+    about = f"{len(labelled):,} files of {printable(found.root.resolve().name)}"
+    rows = _rows(labelled, hashes, cache, _Decoder(preprocessing, limits, read), about)
     left_out += rows.left_out
     check = check_classes(rows.used, left_out, stated=found.class_order, model=class_names)
     _refuse(check.problems)
@@ -155,6 +156,7 @@ def _rows(
     hashes: Sequence[str | UnreadableError],
     cache: PictureCache,
     decoder: _Decoder,
+    about: str,
 ) -> _Rows:
     """Decode pictures, or take them from the cache."""
     left_out: list[LeftOut] = []
@@ -174,6 +176,7 @@ def _rows(
         ),
         cache,
         decoder.limits,
+        about=about,
     )
     left_out += [LeftOut.of(entries[number], reason) for number, reason in kept.reasons.items()]
     return _Rows(

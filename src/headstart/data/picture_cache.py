@@ -83,6 +83,11 @@ class PictureCache:
         """Where kept features are."""
         return self.folder / "features"
 
+    @property
+    def measured(self) -> Path:
+        """Where it is remembered what was measured on this machine."""
+        return self.folder / "measured"
+
     def make_room(self, keep: Path) -> None:
         """Remove what was used longest ago until the limit holds, but never `keep`."""
         items = sorted(self._items())
@@ -100,11 +105,17 @@ class PictureCache:
 
     def things(self) -> list["Thing"]:
         """All that is kept, what was used last first."""
-        kinds = {self.features: "features", self.hashes: "hashes of files"}
+        kinds = {
+            self.features: "features",
+            self.hashes: "hashes of files",
+            self.measured: "measurements",
+        }
         found = []
         for last_use, size, path in sorted(self._items(), reverse=True):
-            place = self.hashes if path.parent == self.hashes else path.parent.parent
-            found.append(Thing(kinds.get(place, "pictures"), size, last_use, path))
+            place = path.parent if path.parent in kinds else path.parent.parent
+            note = read_sealed(path / NOTE if path.is_dir() else path) or {}
+            about = str(note.get("about", ""))
+            found.append(Thing(kinds.get(place, "pictures"), size, last_use, path, about))
         return found
 
     def clear(self, older_than_s: float = 0.0) -> list["Thing"]:
@@ -115,8 +126,8 @@ class PictureCache:
         return old
 
     def _rooms(self) -> list[Path]:
-        """The folders that hold sheets, features or hashes."""
-        return [*inside(self.pictures), *inside(self.features), self.hashes]
+        """The folders that hold sheets, features, hashes or measurements."""
+        return [*inside(self.pictures), *inside(self.features), self.hashes, self.measured]
 
     def _items(self) -> Iterator[tuple[float, int, Path]]:
         """When each thing kept was last used, its size in bytes, and where it is."""
@@ -135,16 +146,19 @@ class Thing:
     """Something that is kept.
 
     Attributes:
-        kind: ``"pictures"`` (decoded ones), ``"features"`` or ``"hashes of files"``.
+        kind: ``"pictures"`` (decoded ones), ``"features"``, ``"hashes of files"`` or
+            ``"measurements"``.
         bytes: What it takes on disk.
         last_use: Seconds since the epoch.
         path: Where it is.
+        about: What it is of, in words; empty where that was not written down.
     """
 
     kind: str
     bytes: int
     last_use: float
     path: Path
+    about: str = ""
 
 
 def inside(folder: Path) -> list[Path]:

@@ -28,6 +28,7 @@ from headstart.data.decode import DECODER_VERSION, Decoded, UnreadableError
 from headstart.data.entries import USUAL_LIMITS, Limits
 from headstart.data.picture_cache import NOTE, PictureCache, inside, touch
 from headstart.data.sheets import Sheet, SheetDraft, SheetNote, mapped, open_sheet
+from headstart.data.sizes import size_words
 from headstart.data.transforms import Preprocessing
 from headstart.errors import DataError
 
@@ -62,6 +63,8 @@ def keep_pictures(
     decode: Decode,
     cache: PictureCache,
     limits: Limits = USUAL_LIMITS,
+    *,
+    about: str = "",
 ) -> KeptPictures:
     """Decoded pictures from the cache; those that are not there are decoded and kept.
 
@@ -74,6 +77,7 @@ def keep_pictures(
         decode: Decodes some of them.
         cache: Where to keep them.
         limits: What `decode` refuses for its size.
+        about: What the pictures are, in words, for whoever looks at what is kept.
 
     Raises:
         DataError: If there is no room for the pictures anywhere.
@@ -85,23 +89,31 @@ def keep_pictures(
     if sheet is not None and sheet.is_final():
         touch(place / NOTE)
         return _kept(sheet.note, sheet.pictures)
+    told: tuple[str, ...] = ()
+    if place.exists() and (sheet is None or sheet.unsound()):
+        told = (
+            f"kept pictures{f' of {about}' if about else ''} are decoded again: they were damaged, "
+            "or kept by another version",
+        )
     older = _Older(place.parent, set(hashes))
-    problem = f"the cache is limited to {_gigabytes(cache.limit_bytes)}"
+    problem = f"the cache is limited to {size_words(cache.limit_bytes)}"
     if needed_bytes <= cache.limit_bytes:
         try:
             with SheetDraft(place) as draft:
                 note = _fill(draft.file, hashes, shape, older, decode)
+                note.about = f"{about or 'pictures'}, {' × '.join(map(str, shape))}"
                 sheet = draft.finish(note)
             cache.make_room(keep=place)
             if sheet is not None:
-                return _kept(sheet.note, sheet.pictures)
+                return replace(_kept(sheet.note, sheet.pictures), warnings=told)
             problem = "another process removed them from the cache"
         except OSError as error:
             problem = f"{cache.folder}: {error.strerror or error}"
     return replace(
         _in_temporary_file(hashes, shape, older, decode),
         warnings=(
-            f"decoded pictures ({_gigabytes(needed_bytes)}) are not kept for the next time: "
+            *told,
+            f"decoded pictures ({size_words(needed_bytes)}) are not kept for the next time: "
             f"{problem}",
         ),
     )
@@ -177,7 +189,7 @@ def _in_temporary_file(
         raise DataError(
             f"no room for {len(hashes):,} decoded pictures of {shape[0]} × {shape[1]} pixels in "
             f"{tempfile.gettempdir()}: {error.strerror or error}. Free "
-            f"{_gigabytes(len(hashes) * shape[0] * shape[1] * shape[2])}, or name another folder "
+            f"{size_words(len(hashes) * shape[0] * shape[1] * shape[2])}, or name another folder "
             "in TMPDIR or HEADSTART_CACHE"
         ) from error
 
@@ -200,7 +212,3 @@ def _place(
     keys = (json.dumps(transform, sort_keys=True), "\n".join(hashes))
     transform_key, pictures_key = (hashlib.sha256(key.encode()).hexdigest()[:32] for key in keys)
     return cache.pictures / transform_key / pictures_key
-
-
-def _gigabytes(count: int) -> str:
-    return f"{count / 1e9:.3g} GB"

@@ -21,7 +21,7 @@ from headstart.data.decode import Decoded, UnreadableError
 from headstart.data.picture_cache import NEW, NOTE, discard, read_sealed, write_sealed
 from headstart.data.reading import processors
 
-_VERSION = 1
+_VERSION = 2
 _PIXELS = "pixels"
 _ROWS_AT_ONCE = 256
 
@@ -41,6 +41,7 @@ class SheetNote:
         sums: For each picture the CRC-32 of its pixels.
         reasons: Number among the hashes → why it cannot be used.
         retry: Numbers of those that may be usable another time, because they could not be read.
+        about: What the pictures are, in words.
     """
 
     shape: Shape
@@ -50,6 +51,7 @@ class SheetNote:
     sums: list[int] = field(default_factory=list)
     reasons: dict[int, str] = field(default_factory=dict)
     retry: list[int] = field(default_factory=list)
+    about: str = ""
 
     def leave_out(self, number: int, error: UnreadableError) -> None:
         """Note why a picture cannot be used."""
@@ -105,7 +107,7 @@ def open_sheet(place: Path) -> Sheet | None:
     try:
         with (place / _PIXELS).open("rb") as file:
             return Sheet(_note(body), file)
-    except (OSError, ValueError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from headstart.engine.fastest import Compute, fastest
+from headstart.engine.fastest import PYTORCH, Compute, Way
 
 Features = NDArray[np.float32]
 
@@ -66,6 +66,8 @@ def extract(
     tell: Callable[[Extracting], None] | None = None,
     *,
     channels_last: bool = False,
+    way: Way = PYTORCH,
+    block: int | None = None,
 ) -> Iterator[Features]:
     """The features of pictures, in order, block by block.
 
@@ -74,18 +76,16 @@ def extract(
         batches: The pictures.
         tell: Told how far it is, after each block.
         channels_last: Whether feature maps come as (height, width, channels).
+        way: What computes them.
+        block: Pictures at a time; what suits the processor when omitted.
     """
-    size, total = block_size(batches.values.shape[1:]), len(batches)
+    size, total = block or block_size(batches.values.shape[1:]), len(batches)
     started = time.perf_counter()
     compute: Compute | None = None
     for start in range(0, total, size):
         stop = min(start + size, total)
-        pictures = batches.inputs(slice(start, stop))
-        if stop - start < size:
-            pictures = _filled_up(pictures, size)
-        compute = compute or fastest(
-            prefix, in_evaluation(prefix), pictures, math.ceil(total / size)
-        )
+        pictures = a_block(batches, start, size)
+        compute = compute or way.through(prefix, pictures)
         with torch.inference_mode():
             features = compute(pictures)[: stop - start]
         if channels_last:
@@ -95,25 +95,15 @@ def extract(
             tell(Extracting(stop, total, time.perf_counter() - started))
 
 
+def a_block(batches: Pictures, start: int, size: int) -> Tensor:
+    """So many pictures from one on; at the end the last one is repeated."""
+    pictures = batches.inputs(slice(start, min(start + size, len(batches))))
+    return pictures if len(pictures) == size else _filled_up(pictures, size)
+
+
 def _filled_up(pictures: Tensor, size: int) -> Tensor:
     """A block of full size, its last picture repeated, laid out in memory as it was."""
     last = pictures.is_contiguous(memory_format=torch.channels_last)
     layout = torch.channels_last if last else torch.contiguous_format
     rows = torch.arange(size).clamp(max=len(pictures) - 1).to(pictures.device)
     return pictures.index_select(0, rows).contiguous(memory_format=layout)
-
-
-def in_evaluation(prefix: nn.Module) -> Compute:
-    """What a prefix computes in evaluation mode, its modules' modes as they were afterwards."""
-
-    def compute(pictures: Tensor) -> Tensor:
-        modes = {module: module.training for module in prefix.modules()}
-        prefix.eval()
-        try:
-            features: Tensor = prefix(pictures)
-        finally:
-            for module, mode in modes.items():
-                module.training = mode
-        return features
-
-    return compute

@@ -3,14 +3,22 @@
 ONNX Runtime was three times as fast for networks of depthwise convolutions and no faster for plain
 ones, so both are tried on the first pictures, when enough of them are to come that the export is
 paid for. It is taken only if it gives the same numbers.
+
+The two differ in the last bits, so the choice must not change from one day to the next: it is
+measured once for a machine and a prefix and remembered, and the way taken is part of what features
+are found by. Where nothing can be remembered, PyTorch is taken.
 """
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from headstart.engine.measured import Measured
 from headstart.errors import NetworkError
 from headstart.networks.onnx_files import answer_of, has_onnx, onnx_bytes, onnx_session
 
@@ -21,40 +29,126 @@ _CLEARLY_FASTER = 1.2
 _TOLERANCE = 1e-4  # of the largest number
 
 
-def fastest(prefix: nn.Module, compute: Compute, pictures: Tensor, blocks: int) -> Compute:
-    """What to send pictures through.
+@dataclass(frozen=True)
+class Way:
+    """How pictures go through a prefix.
+
+    Attributes:
+        engine: What computes.
+    """
+
+    engine: Literal["PyTorch", "ONNX Runtime"]
+
+    def __str__(self) -> str:
+        if self.engine == "PyTorch":
+            return f"PyTorch {torch.__version__}"
+        return f"ONNX Runtime {version('onnxruntime')} (PyTorch {torch.__version__})"
+
+    def through(self, prefix: nn.Module, pictures: Tensor) -> Compute:
+        """What to send blocks of pictures through.
+
+        Args:
+            prefix: The part of the network.
+            pictures: A block of the size that all blocks have.
+        """
+        other = _with_onnx_runtime(prefix, pictures) if self.engine == "ONNX Runtime" else None
+        return other or in_evaluation(prefix)
+
+
+PYTORCH, ONNX_RUNTIME = Way("PyTorch"), Way("ONNX Runtime")
+
+
+def fastest(
+    prefix: nn.Module,
+    made_by: str,
+    block: Callable[[], Tensor],
+    blocks: int,
+    measured: Measured,
+) -> Way:
+    """The way to take, measured on the first pictures unless it is known from before.
 
     Args:
-        prefix: The part of the network.
-        compute: What it computes in evaluation mode, with PyTorch.
-        pictures: A block of the size that all blocks have.
-        blocks: How many blocks are to come.
+        prefix: The part of the network, on the CPU.
+        made_by: What tells the prefix from others, weights and all, as text.
+        block: Gives the first pictures, of the size that all blocks have.
+        blocks: How many blocks there are.
+        measured: Where the choice is remembered.
     """
-    if pictures.device.type != "cpu" or len(pictures) < 2 or not has_onnx():
-        return compute
+    if not has_onnx():
+        return PYTORCH
+    key = ("way", made_by, version("onnxruntime"), torch.__version__)
+    known = measured.recall(*key)
+    if known is None or _is_open(known, blocks):
+        with measured.measuring() as can_be_kept:
+            known = measured.recall(*key)  # by another process, while this one waited
+            if can_be_kept and (known is None or _is_open(known, blocks)):
+                known = _measure(prefix, block(), blocks)
+                if not measured.remember(known, *key):
+                    known = None
+    return PYTORCH if known is None else _chosen(known, blocks)
+
+
+def _is_open(known: dict[str, float | None], blocks: int) -> bool:
+    """Whether the other way was not tried yet, and now is worth it."""
+    return _is_long(known, blocks) and "ONNX Runtime" not in known
+
+
+def _is_long(known: dict[str, float | None], blocks: int) -> bool:
+    return (known["PyTorch"] or 0.0) * blocks >= _WORTH_TRYING_S
+
+
+def _chosen(known: dict[str, float | None], blocks: int) -> Way:
+    ours, theirs = known["PyTorch"], known.get("ONNX Runtime")
+    if ours is None or theirs is None or not _is_long(known, blocks):
+        return PYTORCH
+    return ONNX_RUNTIME if ours > _CLEARLY_FASTER * theirs else PYTORCH
+
+
+def _measure(prefix: nn.Module, pictures: Tensor, blocks: int) -> dict[str, float | None]:
+    """Seconds of a block by each way; None for one that cannot be taken."""
+    ours = in_evaluation(prefix)
     with torch.inference_mode():
-        compute(pictures)
-        seconds, expected = _timed(compute, pictures)
-    if seconds * blocks < _WORTH_TRYING_S:
-        return compute
-    other = _with_onnx_runtime(prefix, pictures)
-    if other is None:
-        return compute
+        ours(pictures)
+        seconds, expected = _timed(ours, pictures)
+    known: dict[str, float | None] = {"PyTorch": seconds}
+    if not _is_long(known, blocks) or len(pictures) < 2:
+        return known
+    known["ONNX Runtime"] = None
+    theirs = _with_onnx_runtime(prefix, pictures)
+    if theirs is None:
+        return known
     try:
-        other(pictures)
-        other_seconds, found = _timed(other, pictures)
+        theirs(pictures)
+        other_seconds, found = _timed(theirs, pictures)
     except NetworkError:
-        return compute
-    same = found.shape == expected.shape and bool(
+        return known
+    if found.shape == expected.shape and bool(
         (found - expected).abs().max() <= _TOLERANCE * expected.abs().max()
-    )
-    return other if same and seconds > _CLEARLY_FASTER * other_seconds else compute
+    ):
+        known["ONNX Runtime"] = other_seconds
+    return known
 
 
 def _timed(compute: Compute, pictures: Tensor) -> tuple[float, Tensor]:
     started = time.perf_counter()
     features = compute(pictures)
     return time.perf_counter() - started, features
+
+
+def in_evaluation(prefix: nn.Module) -> Compute:
+    """What a prefix computes in evaluation mode, its modules' modes as they were afterwards."""
+
+    def compute(pictures: Tensor) -> Tensor:
+        modes = {module: module.training for module in prefix.modules()}
+        prefix.eval()
+        try:
+            features: Tensor = prefix(pictures)
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+        return features
+
+    return compute
 
 
 def _with_onnx_runtime(prefix: nn.Module, pictures: Tensor) -> Compute | None:

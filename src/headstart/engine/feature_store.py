@@ -9,6 +9,7 @@ with a checksum of every row. It is filled under another name and renamed when i
 an entry is never met. Of two processes that want the same entry one makes it, the other waits.
 """
 
+import mmap
 import os
 import shutil
 import tempfile
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import filelock
 import numpy as np
@@ -33,14 +34,21 @@ from headstart.data.picture_cache import (
     touch,
     write_sealed,
 )
+from headstart.data.sizes import size_words
 from headstart.errors import TrainingError
 
 Features = NDArray[np.float32]
 Fill = Callable[[NDArray[np.int64]], Iterator[Features]]
 """Gives the features of the pictures of some numbers, in order, in blocks of any size."""
 
-_VERSION = 1
+_VERSION = 2
 _NUMBERS = "features"
+_BYTES_AT_ONCE = 2**24  # read to check a file
+_AROUND = 2**16  # bytes that the system maps around one that is read
+
+
+class NoRoomError(TrainingError):
+    """There is no room for features anywhere."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +59,13 @@ class Wanted:
         made_by: All that they depend on beside the pictures, as text.
         hashes: The content hash of each picture, shape (N,).
         shape: Of one picture's features.
+        about: What they are, in words.
     """
 
     made_by: str
     hashes: NDArray[np.bytes_]
     shape: tuple[int, ...]
+    about: str = ""
 
     @property
     def bytes(self) -> int:
@@ -70,15 +80,43 @@ class Kept:
     Attributes:
         values: float32, shape (N, *shape), read-only and mapped into memory.
         computed: How many pictures had to go through the network for it.
-        warning: What a user should know, in a sentence; empty if there is nothing.
+        warnings: What a user should know, in sentences.
     """
 
     values: Features
     computed: int
-    warning: str = ""
+    warnings: tuple[str, ...] = ()
 
 
-def keep_features(wanted: Wanted, fill: Fill, cache: PictureCache) -> Kept:
+class MappedFeatures(np.memmap[tuple[int, ...], np.dtype[np.float32]]):
+    """Features mapped into memory, which the pages that were read leave again beyond a limit.
+
+    Attributes:
+        most_bytes: What may stay in memory of rows taken; None where that is left to the system.
+    """
+
+    most_bytes: int | None = None
+    _read = 0
+
+    def take(self, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise") -> Any:
+        """Some rows, copied."""
+        rows = np.asarray(self).take(indices, axis, out, mode)
+        if self.most_bytes is not None and self.base is not None:
+            self._read += rows.nbytes + _AROUND * len(rows)
+            if self._read > self.most_bytes:
+                self.let_go()
+        return rows
+
+    def let_go(self) -> None:
+        """Let the pages that were read leave memory; they stay in the file."""
+        self._read = 0
+        if isinstance(self.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            self.base.madvise(mmap.MADV_DONTNEED)
+
+
+def keep_features(
+    wanted: Wanted, fill: Fill, cache: PictureCache, most_bytes: int | None = None
+) -> Kept:
     """Features from the store; those that are not there are computed and kept.
 
     Where the store cannot be written, or is too small, they go into a nameless temporary file
@@ -88,32 +126,38 @@ def keep_features(wanted: Wanted, fill: Fill, cache: PictureCache) -> Kept:
         wanted: What to find.
         fill: Computes the features of some of the pictures.
         cache: Where they are kept.
+        most_bytes: What may stay in memory of those that are read.
 
     Raises:
-        TrainingError: If there is no room for them anywhere.
+        NoRoomError: If there is no room for them anywhere.
+        TrainingError: If what was computed is no number.
     """
     place = _place(wanted, cache)
-    found = _opened(place, wanted)
-    if found is not None:
+    told: tuple[str, ...] = ()
+    found = _opened(place, wanted, most_bytes)
+    if isinstance(found, str):
+        about = wanted.about or f"{len(wanted.hashes):,} pictures"
+        told = (f"kept features are made again, as they {found} ({about})",)
+    elif found is not None:
         return Kept(found, 0)
-    problem = f"the cache is limited to {cache.limit_bytes / 1e9:.3g} GB"
+    problem = f"the cache is limited to {size_words(cache.limit_bytes)}"
     if wanted.bytes <= cache.limit_bytes:
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
             with filelock.FileLock(place.with_name(f".{place.name}.lock")):
-                found = _opened(place, wanted)  # by another process, while this one waited
-                if found is not None:
+                found = _opened(place, wanted, most_bytes)  # by another process meanwhile
+                if isinstance(found, MappedFeatures):
                     return Kept(found, 0)
                 computed = _make(place, wanted, fill)
             cache.make_room(keep=place)
-            found = _opened(place, wanted)
-            if found is not None:
-                return Kept(found, computed)
+            found = _opened(place, wanted, most_bytes)
+            if isinstance(found, MappedFeatures):
+                return Kept(found, computed, told)
             problem = "another process removed them from the cache"
         except OSError as error:
             problem = f"{cache.folder}: {error.strerror or error}"
-    warning = f"features ({wanted.bytes / 1e9:.3g} GB) are not kept for the next time: {problem}"
-    return Kept(*_in_temporary_file(wanted, fill), warning)
+    told += (f"features ({size_words(wanted.bytes)}) are not kept for the next time: {problem}",)
+    return Kept(*_in_temporary_file(wanted, fill, most_bytes), told)
 
 
 def _place(wanted: Wanted, cache: PictureCache) -> Path:
@@ -139,6 +183,7 @@ def _make(place: Path, wanted: Wanted, fill: Fill) -> int:
             sums, computed = _write(file, wanted, fill, _older(place, wanted))
         note = {
             "version": _VERSION,
+            "about": wanted.about,
             "shape": list(wanted.shape),
             "hashes": wanted.hashes.astype(str).tolist(),
             "sums": sums,
@@ -189,43 +234,75 @@ def _older(place: Path, wanted: Wanted) -> dict[bytes, Features]:
         if other == place or other.name.startswith("."):
             continue
         entry = _entry(other, wanted.shape)
-        if entry is None:
+        if entry is None or isinstance(entry, str):
             continue
-        hashes, sums, values = entry
-        for row, each in enumerate(hashes):
-            if each in needed and each not in known and zlib.crc32(values[row]) == sums[row]:
-                known[each] = values[row]
+        for row, each in enumerate(entry.hashes):
+            fits = each in needed and each not in known
+            if fits and zlib.crc32(entry.values[row]) == entry.sums[row]:
+                known[each] = entry.values[row]
+        entry.values.let_go()
     return known
 
 
-def _opened(place: Path, wanted: Wanted) -> Features | None:
-    """The entry at a place; None if there is none, or it is not what was written."""
+@dataclass(frozen=True)
+class _Entry:
+    """What lies at a place: hashes and checksums of its rows, and the rows."""
+
+    hashes: list[bytes]
+    sums: list[int]
+    values: MappedFeatures
+
+
+def _opened(place: Path, wanted: Wanted, most_bytes: int | None) -> MappedFeatures | str | None:
+    """The entry at a place; None if there is none, in words why not if it cannot be used."""
     entry = _entry(place, wanted.shape)
-    if entry is None:
-        return None
-    hashes, sums, values = entry
-    if hashes != wanted.hashes.tolist():
-        return None
-    if any(zlib.crc32(row) != sum_ for row, sum_ in zip(values, sums, strict=True)):
-        return None
+    if entry is None or isinstance(entry, str):
+        return entry
+    row_bytes = wanted.bytes // max(1, len(wanted.hashes))
+    whole = entry.hashes == wanted.hashes.tolist() and len(entry.sums) == len(entry.hashes)
+    if not whole or not _is_sound(place / _NUMBERS, entry.sums, row_bytes):
+        return "were damaged"
     touch(place / NOTE)
-    return values
+    entry.values.most_bytes = most_bytes
+    return entry.values
 
 
-def _entry(place: Path, shape: tuple[int, ...]) -> tuple[list[bytes], list[int], Features] | None:
-    """Hashes, checksums and features of an entry; None if it is not one of this shape."""
-    note = read_sealed(place / NOTE)
-    if note is None or note.get("version") != _VERSION or note.get("shape") != list(shape):
-        return None
+def _is_sound(path: Path, sums: list[int], row_bytes: int) -> bool:
+    """Whether every row is what was written; read, not mapped, so that it stays out of memory."""
+    rows = max(1, _BYTES_AT_ONCE // max(1, row_bytes))
     try:
+        with path.open("rb", buffering=0) as file:
+            for start in range(0, len(sums), rows):
+                some = sums[start : start + rows]
+                data = memoryview(file.read(row_bytes * len(some)))
+                for number, sum_ in enumerate(some):
+                    if zlib.crc32(data[row_bytes * number : row_bytes * (number + 1)]) != sum_:
+                        return False
+    except OSError:
+        return False
+    return True
+
+
+def _entry(place: Path, shape: tuple[int, ...]) -> _Entry | str | None:
+    """The entry at a place; None if there is none, in words why not if it cannot be used."""
+    if not place.is_dir():
+        return None
+    note = read_sealed(place / NOTE)
+    if note is None:
+        return "were damaged"
+    if note.get("version") != _VERSION:
+        return "are of another version"
+    try:
+        if tuple(note["shape"]) != shape:
+            return "were damaged"
         hashes = [str(each).encode() for each in note["hashes"]]
         with (place / _NUMBERS).open("rb") as file:
-            return hashes, list(note["sums"]), _mapped(file, (len(hashes), *shape))
-    except (OSError, ValueError, KeyError):
-        return None
+            return _Entry(hashes, list(note["sums"]), _mapped(file, (len(hashes), *shape)))
+    except (OSError, ValueError, KeyError, TypeError):
+        return "were damaged"
 
 
-def _mapped(file: IO[bytes], shape: tuple[int, ...]) -> Features:
+def _mapped(file: IO[bytes], shape: tuple[int, ...]) -> MappedFeatures:
     """A file of float32 as a read-only array.
 
     Raises:
@@ -235,24 +312,26 @@ def _mapped(file: IO[bytes], shape: tuple[int, ...]) -> Features:
     if os.fstat(file.fileno()).st_size != needed:
         raise ValueError(f"expected {needed} bytes")
     if not needed:  # nothing cannot be mapped
-        return np.empty(shape, dtype=np.float32)
-    return np.memmap(file, dtype=np.float32, mode="r", shape=shape)
+        return np.empty(shape, dtype=np.float32).view(MappedFeatures)
+    return MappedFeatures(file, dtype=np.float32, mode="r", shape=shape)
 
 
-def _in_temporary_file(wanted: Wanted, fill: Fill) -> tuple[Features, int]:
+def _in_temporary_file(wanted: Wanted, fill: Fill, most_bytes: int | None) -> tuple[Features, int]:
     """The features in a file that vanishes with the array.
 
     Raises:
-        TrainingError: If that cannot be written either.
+        NoRoomError: If that cannot be written either.
     """
     try:
         with tempfile.TemporaryFile(prefix="headstart-") as file:
             _, computed = _write(file, wanted, fill, {})
             file.flush()
-            return _mapped(file, (len(wanted.hashes), *wanted.shape)), computed
+            values = _mapped(file, (len(wanted.hashes), *wanted.shape))
     except OSError as error:
-        raise TrainingError(
+        raise NoRoomError(
             f"no room for the features of {len(wanted.hashes):,} pictures in "
             f"{tempfile.gettempdir()}: {error.strerror or error}. Free "
-            f"{wanted.bytes / 1e9:.3g} GB, or name another folder in TMPDIR or HEADSTART_CACHE"
+            f"{size_words(wanted.bytes)}, or name another folder in TMPDIR or HEADSTART_CACHE"
         ) from error
+    values.most_bytes = most_bytes
+    return values, computed

@@ -5,20 +5,25 @@ need that part's features only. They are taken from the feature store; whoever n
 computes them, for all trials that will.
 """
 
+import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from headstart.data.image_set import ImageSet
 from headstart.data.picture_cache import PictureCache
 from headstart.data.scaling import Scaling
+from headstart.data.sizes import size_words
+from headstart.engine.costs import working_bytes
 from headstart.engine.cuts import Cut, Cuts, Halves, find_cuts
-from headstart.engine.extract import Extracting, extract
-from headstart.engine.feature_store import Kept, Wanted, keep_features
+from headstart.engine.extract import Extracting, Pictures, a_block, block_size, extract
+from headstart.engine.fastest import PYTORCH, Way, fastest
+from headstart.engine.feature_store import Fill, Kept, NoRoomError, Wanted, keep_features
+from headstart.engine.measured import Measured
 from headstart.networks.groups import Network, weights_hash
 from headstart.strategies.plan import Phase, Plan
 from headstart.training.augmented import ChangedPictures, SomeViews
@@ -37,15 +42,22 @@ class Keeper:
         images: The pictures.
         cache: Where features are kept.
         tell: Told how far an extraction is.
-        warnings: What a user should know, in sentences.
+        name: What to call the network, in words.
+        disk: Bytes that one entry of features may take; None where only the cache's limit holds.
+        memory: Bytes that this process may take for features and for making them.
+        warned: What a user was told, once each.
     """
 
     images: ImageSet
     cache: PictureCache = field(default_factory=PictureCache.usual)
     tell: Callable[[Extracting], None] | None = None
-    warnings: dict[str, None] = field(default_factory=dict)
+    name: str = "the network"
+    disk: int | None = None
+    memory: int | None = None
+    warned: dict[str, None] = field(default_factory=dict)
     _cuts: Cuts | None = None
     _held: dict[tuple[str, bytes], Kept] = field(default_factory=dict)
+    _full: set[tuple[int, int]] = field(default_factory=set)
 
     def enter(self, rows: NDArray[np.int64]) -> "Doorway":
         """A doorway for trials that will need features of these rows of the image set.
@@ -60,52 +72,134 @@ class Keeper:
         if self._cuts is None:
             self._cuts = find_cuts(network, self.images.picture_shape)
             if not self._cuts.traced:
-                self.warnings[
+                kept = "between body and head only" if self._cuts.cuts else "nowhere"
+                self.warn(
                     f"the network could not be followed step by step ({self._cuts.reason}): "
-                    "features are kept between body and head only"
-                ] = None
+                    f"features are kept {kept}"
+                )
         return self._cuts
+
+    def before(self, network: Network, phase: Phase, pictures: int) -> Cut | None:
+        """The cut that a phase enters behind, where there is room for features at one."""
+        return self._roomy(lambda most: self.cuts(network).before(network, phase, most), pictures)
+
+    def unchanged(self, network: Network, trained: frozenset[str], pictures: int) -> Cut | None:
+        """The cut that predictions enter behind, where there is room for features at one."""
+        return self._roomy(
+            lambda most: self.cuts(network).unchanged(network, trained, most), pictures
+        )
+
+    def _roomy(self, find: Callable[[float], Cut | None], pictures: int) -> Cut | None:
+        most = math.inf if self.disk is None else self.disk / (4 * max(1, pictures))
+        cut = find(most)
+        if cut is None and most < math.inf and (wanted := find(math.inf)) is not None:
+            size = size_words(4 * math.prod(wanted.shape) * pictures)
+            self.warn(
+                f"features of {pictures:,} pictures ({size} at {wanted.name}) are not kept: they "
+                f"do not fit into {size_words(self.disk or 0)} of disk, their share of the limit; "
+                "every look at a picture goes through the whole network"
+            )
+        return None if cut is None or (cut.position, pictures) in self._full else cut
 
     def features(
         self, halves: Halves, cut: Cut, pictures: Batches, rows: NDArray[np.int64]
     ) -> Kept:
-        """The features of some rows of the image set at a cut, in their order."""
-        made_by = _made_by(halves, pictures)
-        wanted = Wanted(made_by, self.images.hashes[rows], _stored_shape(cut, pictures))
+        """The features of some rows of the image set at a cut, in their order.
+
+        Raises:
+            NoRoomError: If there is room for them nowhere.
+        """
+        channels_last = _is_channels_last(cut, pictures)
+        block = self.block(halves.prefix)
+        way, made_by = self._way(halves, pictures, lambda: pictures.of_rows(rows), len(rows), block)
         held = self._held.get((made_by, rows.tobytes()))
         if held is None:
-            held = keep_features(
-                wanted,
+            held = self._kept(
+                Wanted(
+                    made_by,
+                    self.images.hashes[rows],
+                    _stored_shape(cut, pictures),
+                    self._about(cut, way),
+                ),
                 lambda numbers: extract(
                     halves.prefix,
                     pictures.of_rows(rows[numbers]),
                     self.tell,
-                    channels_last=_is_channels_last(cut, pictures),
+                    channels_last=channels_last,
+                    way=way,
+                    block=block,
                 ),
-                self.cache,
             )
             self._held = {(made_by, rows.tobytes()): held}  # the last one only
-            self._warn(held)
         return held
 
     def view_features(self, halves: Halves, cut: Cut, views: ChangedPictures) -> Kept:
-        """The features at a cut of all views of a trial's training pictures, in their order."""
-        wanted = Wanted(
-            _made_by(halves, views.batches),
-            views.hashes(self.images.hashes[views.batches.rows]),
-            cut.shape,
+        """The features at a cut of all views of a trial's training pictures, in their order.
+
+        Raises:
+            NoRoomError: If there is room for them nowhere.
+        """
+        block = self.block(halves.prefix)
+        count = len(views)
+        way, made_by = self._way(
+            halves, views.batches, lambda: SomeViews(views, np.arange(count)), count, block
         )
-        kept = keep_features(
-            wanted,
-            lambda numbers: extract(halves.prefix, SomeViews(views, numbers), self.tell),
-            self.cache,
+        hashes = views.hashes(self.images.hashes[views.batches.rows])
+        return self._kept(
+            Wanted(made_by, hashes, cut.shape, f"views, {self._about(cut, way)}"),
+            lambda numbers: extract(
+                halves.prefix, SomeViews(views, numbers), self.tell, way=way, block=block
+            ),
         )
-        self._warn(kept)
+
+    def block(self, prefix: nn.Module) -> int:
+        """How many pictures go through at once: what suits the processor, and fits into memory."""
+        usual = block_size(self.images.picture_shape)
+        if self.memory is None:
+            return usual
+        each = working_bytes(prefix, self.images.picture_shape)
+        return max(1, min(usual, self.memory // each))
+
+    def _way(
+        self,
+        halves: Halves,
+        pictures: Batches,
+        shown: Callable[[], Pictures],
+        count: int,
+        block: int,
+    ) -> tuple[Way, str]:
+        """The way that pictures take through a prefix, and what features then depend on."""
+        way, made_by = PYTORCH, f"{_made_by(halves, pictures)}\nblocks of {block}"
+        if pictures.device.type == "cpu" and count:
+            way = fastest(
+                halves.prefix,
+                f"{made_by}\n{self.images.picture_shape}",
+                lambda: a_block(shown(), 0, block),
+                math.ceil(count / block),
+                Measured.of(self.cache),
+            )
+        return way, f"{made_by}\n{way} {pictures.device.type} float32"
+
+    def _kept(self, wanted: Wanted, fill: Fill) -> Kept:
+        kept = keep_features(wanted, fill, self.cache, self.memory)
+        for text in kept.warnings:
+            self.warn(text)
         return kept
 
-    def _warn(self, kept: Kept) -> None:
-        if kept.warning:
-            self.warnings[kept.warning] = None
+    def _about(self, cut: Cut, way: Way) -> str:
+        shape = " × ".join(map(str, cut.shape))
+        return f"{self.images.name}, {self.name} up to {cut.name} ({shape}), by {way}"
+
+    def no_room(self, cut: Cut, pictures: int, error: NoRoomError) -> None:
+        """Note that there is no room for features at a cut, so that nobody tries again."""
+        self._full.add((cut.position, pictures))
+        self.warn(f"{error}. Until then every look at a picture goes through the whole network")
+
+    def warn(self, text: str) -> None:
+        """Tell the user something, once."""
+        if text not in self.warned:
+            self.warned[text] = None
+            warnings.warn(text, stacklevel=2)
 
 
 @dataclass(frozen=True)
@@ -122,31 +216,52 @@ class Doorway:
 
     def enter(self, network: Network, phase: Phase, train: Inputs, valid: Inputs) -> Entry:
         """Where a phase enters (`headstart.training.entry.Enter`)."""
-        cut = None if phase.augments else self.keeper.cuts(network).before(network, phase)
-        if isinstance(train, ChangedPictures):
-            if cut is None or not (self._has(train.batches) and self._has(valid)):
-                return Entry(network, train, valid)
-            model, (chosen_with,) = self._behind(network, cut, [valid])
-            halves = self.keeper.cuts(network).split(network, cut)
-            values = self.keeper.view_features(halves, cut, train).values
-            views = StoredInputs(values, np.arange(len(train)), train.labels, train.device)
-            return Entry(model, views, chosen_with)
-        parts = [part for part in (train, valid) if self._has(part)]
-        if cut is None or len(parts) < 2:
-            return Entry(network, train, valid)
-        model, inputs = self._behind(network, cut, parts)
+        at_pictures = Entry(network, train, valid)
+        if phase.augments:
+            return at_pictures
+        views = train if isinstance(train, ChangedPictures) else None
+        pictures = max(len(self.rows), 0 if views is None else len(views))
+        cut = self.keeper.before(network, phase, pictures)
+        if cut is None:
+            return at_pictures
+        try:
+            if views is not None:
+                return self._with_views(network, cut, views, valid) or at_pictures
+            parts = [part for part in (train, valid) if self._has(part)]
+            if len(parts) < 2:
+                return at_pictures
+            model, inputs = self._behind(network, cut, parts)
+        except NoRoomError as error:
+            self.keeper.no_room(cut, pictures, error)
+            return at_pictures
         return Entry(model, *inputs)
+
+    def _with_views(
+        self, network: Network, cut: Cut, train: ChangedPictures, valid: Inputs
+    ) -> Entry | None:
+        """Behind a cut, with all views of the training pictures."""
+        if not (self._has(train.batches) and self._has(valid)):
+            return None
+        model, (chosen_with,) = self._behind(network, cut, [valid])
+        halves = self.keeper.cuts(network).split(network, cut)
+        values = self.keeper.view_features(halves, cut, train).values
+        views = StoredInputs(values, np.arange(len(train)), train.labels, train.device)
+        return Entry(model, views, chosen_with)
 
     def behind(
         self, network: Network, plan: Plan, *parts: Inputs
     ) -> tuple[Model, tuple[Inputs, ...]]:
         """Where predictions of a network that followed a plan enter, and with what."""
-        cut = None
-        if plan.copies:
-            cut = self.keeper.cuts(network).unchanged(network, plan.trained_groups())
-        if cut is None or not all(self._has(part) for part in parts):
+        if not plan.copies or not all(self._has(part) for part in parts):
             return network, parts
-        return self._behind(network, cut, parts)
+        cut = self.keeper.unchanged(network, plan.trained_groups(), len(self.rows))
+        if cut is None:
+            return network, parts
+        try:
+            return self._behind(network, cut, parts)
+        except NoRoomError as error:
+            self.keeper.no_room(cut, len(self.rows), error)
+            return network, parts
 
     def _has(self, part: Inputs) -> bool:
         return (
@@ -196,7 +311,6 @@ def _made_by(halves: Halves, pictures: Batches) -> str:
             weights_hash(halves.prefix.state_dict()),
             halves.code,
             _described(pictures.scaling),
-            f"torch {torch.__version__} {pictures.device.type} float32",
         ]
     )
 

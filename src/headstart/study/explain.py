@@ -6,7 +6,6 @@ few seconds and holds on any machine.
 """
 
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from headstart.engine.extract import block_size
 from headstart.networks.groups import Network
 from headstart.networks.heads import loss
 from headstart.strategies.plan import Phase, Plan
+from headstart.study.planner import staff
 from headstart.study.workplace import Workplace
 from headstart.training.devices import deterministic
 from headstart.training.fit import set_modes
@@ -105,7 +105,7 @@ class _Clockwork:
         def once() -> None:
             torch.autograd.grad(loss(model(inputs), labels), learning, allow_unused=True)
 
-        key = ("step", phase.rates.items().__repr__(), phase.only, phase.batch_size, cut)
+        key = ("step", tuple(phase.rates.items()), phase.only, phase.batch_size, cut)
         return self._timed(key, once)
 
     def pictures(self, network: Network, cut: Cut | None) -> float:
@@ -130,7 +130,7 @@ class _Clockwork:
             with torch.inference_mode():
                 halves.prefix(inputs)
 
-        with deterministic(os.cpu_count() or 1, self.workplace.device):
+        with deterministic(self.workplace.limits.processors, self.workplace.device):
             return self._timed(("prefix", cut), once) / size
 
     def _timed(self, key: object, once: Callable[[], None]) -> float:
@@ -173,8 +173,7 @@ def explain(workplace: Workplace, jobs: int | None = None) -> Explanation:
     settings = study.study
     clockwork = _Clockwork(workplace)
     trials = len(study.strategy) * len(settings.seeds) * len(settings.labels)
-    processors = max(1, (os.cpu_count() or 1) // settings.threads)
-    workers = min(processors if jobs is None else jobs, trials)
+    workers = staff(workplace, trials, jobs).workers
     lines: list[JobCost] = []
     with deterministic(settings.threads, workplace.device):
         lines += _sources(workplace, clockwork)
@@ -231,12 +230,12 @@ def _fit(
     network = workplace.placed(workplace.making)
     plan = workplace.plan(name, network)
     count = len(task.train_rows) if labels == "all" else int(labels)
-    cuts = workplace.keeper.cuts(network)
+    keeper, rows = workplace.keeper, len(workplace.doorway(seeds[0]).rows)
     seconds = naive = 0.0
     below = []
     for phase in plan.phases:
         changes = not plan.copies or phase.augments or phase.views
-        cut = None if changes else cuts.before(network, phase)
+        cut = None if changes else keeper.before(network, phase, rows)
         steps, looks = _steps(phase, count), _epochs(phase, count) * len(task.valid_rows)
         if phase.solver is not None:  # looks once at every picture, then solves
             steps, looks = 0, count + len(task.valid_rows)
@@ -266,7 +265,8 @@ def _fit(
 def _last_look(plan: Plan, network: Network, workplace: Workplace) -> Cut | None:
     if not plan.copies:
         return None
-    return workplace.keeper.cuts(network).unchanged(network, plan.trained_groups())
+    rows = len(workplace.doorway(workplace.study.study.seeds[0]).rows)
+    return workplace.keeper.unchanged(network, plan.trained_groups(), rows)
 
 
 def _pass(workplace: Workplace, clockwork: _Clockwork, cut: Cut) -> JobCost:

@@ -1,5 +1,6 @@
 """The pictures of a study: decoded and brought to the size that its network takes."""
 
+import warnings
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -171,7 +172,10 @@ def brought_to_size(
         preprocessing,
         decode,
         PictureCache.usual(),
+        about=f"{len(rows):,} pictures of {images.name}",
     )
+    for text in kept.warnings:
+        warnings.warn(text, stacklevel=2)
     place = np.full(len(images), -1)
     place[rows] = np.arange(len(rows))
     parts = {

@@ -93,6 +93,7 @@ class ProcessRunner:
         self._ended: list[tuple[Job, Ended]] = []
         self._false_starts = 0
         self._why_not = Failure("")
+        self._told: set[str] = set()
 
     def submit(self, job: Job) -> None:
         """Hand a job to a worker, a new one where none is idle."""
@@ -140,7 +141,9 @@ class ProcessRunner:
         if message == READY:
             worker.ready, self._false_starts = True, 0
         elif isinstance(message, Warned):
-            warnings.warn(message.text, stacklevel=2)
+            if message.text not in self._told:  # every worker finds out by itself
+                self._told.add(message.text)
+                warnings.warn(message.text, stacklevel=2)
         elif isinstance(message, Ended):
             self._end_job(worker, message)
         else:

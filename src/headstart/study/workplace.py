@@ -5,7 +5,6 @@ labels at all.
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,8 +19,10 @@ from headstart.data.reading import Progress as PictureProgress
 from headstart.data.scaling import Scaling, fit_scaling
 from headstart.data.splits import Split, make_split
 from headstart.data.tasks import Budget, Examples, Task, make_task
+from headstart.engine.cuts import Cut
 from headstart.engine.extract import Extracting
 from headstart.engine.keeper import NO_DOOR, Doorway, Keeper
+from headstart.engine.limits import NO_LIMITS, MachineLimits
 from headstart.errors import NetworkError, RecordsError, StudyError
 from headstart.networks.builders import build_network
 from headstart.networks.groups import HEAD, Network, count_parameters, take_groups, weights_hash
@@ -61,7 +62,10 @@ def source_file(seed: int) -> str:
     return f"sources/seed-{seed}.safetensors"
 
 
-_SENT = ("study", "load", "directory", "naive", "settled", "_rows", "_splits", "_scalings")
+_SENT = (
+    *("study", "load", "directory", "naive", "limits", "settled"),
+    *("_rows", "_splits", "_scalings"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,7 @@ class Workplace:
         directory: The study's folder, for sources.
         naive: Whether every trial does all of its work by itself.
         progress: Told how far the reading of files is.
+        limits: What the study may take of the machine; in a worker process its share of memory.
         settled: What a search chose for trials, in place of the strategy as the study states it.
     """
 
@@ -83,6 +88,7 @@ class Workplace:
     directory: Path
     naive: bool = False
     progress: PictureProgress | None = None
+    limits: MachineLimits = NO_LIMITS
     settled: dict[TrialKey, Strategy] = field(default_factory=dict)
     _rows: dict[tuple[int, ...], NDArray[np.int64]] = field(default_factory=dict)
     _splits: dict[int, Split] = field(default_factory=dict)
@@ -112,7 +118,26 @@ class Workplace:
     @cached_property
     def keeper(self) -> Keeper:
         """Has the features that trials share."""
-        return Keeper(self.images)
+        source, network = self.study.source, self.study.network
+        ready_made = source and (source.pretrained or (source.keras and source.keras.name))
+        name = ready_made or (f"a network of kind {network.kind}" if network else "the network")
+        keeper = Keeper(self.images, name=name, memory=self.limits.memory)
+        if self.limits.disk is not None:
+            keeper.disk = self.limits.disk // self._entries(keeper)
+        return keeper
+
+    def _entries(self, keeper: Keeper) -> int:
+        """How many entries of features the study would keep: one a cut and source."""
+        network = self.making
+        cuts: set[Cut | None] = set()
+        for name in self.study.strategy:
+            plan = self.plan(name, network)
+            if plan.copies:
+                found = keeper.cuts(network)
+                cuts.update(found.before(network, phase) for phase in plan.phases)
+                cuts.add(found.unchanged(network, plan.trained_groups()))
+        sources = 1 if self.features_are_shared else len(self.study.study.seeds)
+        return max(1, sources * len(cuts - {None}))
 
     @cached_property
     def device(self) -> torch.device:
@@ -275,7 +300,7 @@ class Workplace:
         task = self.task(seed)
         doorway = self.doorway(seed)
         self.keeper.tell = tell
-        with deterministic(os.cpu_count() or 1, self.device):
+        with deterministic(self.limits.processors, self.device):
             for name in strategies:
                 plan = self.plan(name, self.making)
                 if plan.start == "source":

@@ -1,0 +1,112 @@
+"""What was measured on this machine, remembered in the cache folder.
+
+Rates, step timings and choices between two ways of computing the same. They are looked up by what
+they are of, by content, and belong to one machine: its processor and how many of it there are.
+Like everything in the cache they can be measured again, and a file that is not whole is not
+trusted.
+"""
+
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from headstart.data.picture_cache import PictureCache, read_sealed, touch, write_sealed
+
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The memory of one machine.
+
+    Attributes:
+        folder: Where it lies; made when needed.
+    """
+
+    folder: Path
+
+    @classmethod
+    def of(cls, kept: PictureCache) -> "Measured":
+        """That of this machine in a cache."""
+        return cls(kept.measured)
+
+    def recall(self, *key: object) -> Any:
+        """What was measured; None if it was not."""
+        return self._all().get(_name(key))
+
+    def remember(self, value: Any, *key: object) -> bool:
+        """Keep what was measured.
+
+        Args:
+            value: Plain data.
+            key: What it is of.
+
+        Returns:
+            Whether it could be kept.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with filelock.FileLock(self._file.with_name(f".{self._file.name}.lock")):
+                write_sealed(
+                    self._file,
+                    {
+                        "version": _VERSION,
+                        "about": machine(),
+                        "values": {**self._all(), _name(key): value},
+                    },
+                )
+        except OSError:
+            return False
+        return True
+
+    @contextmanager
+    def measuring(self) -> Iterator[bool]:
+        """Measure while no other process does; tells whether what is measured can be kept."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = filelock.FileLock(self._file.with_name(f".{self._file.name}.measuring"))
+            lock.acquire()
+        except OSError:
+            yield False
+            return
+        try:
+            yield os.access(self.folder, os.W_OK)
+        finally:
+            lock.release()
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / f"{_name((machine(),))}.json"
+
+    def _all(self) -> dict[str, Any]:
+        note = read_sealed(self._file)
+        if note is None or note.get("version") != _VERSION:
+            return {}
+        touch(self._file)
+        values = note.get("values")
+        return values if isinstance(values, dict) else {}
+
+
+@cache
+def machine() -> str:
+    """This machine in words: its processor, and how many there are."""
+    model = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+        model = next(named, model)
+    except OSError:  # there is no such file on other systems
+        pass
+    return f"{model}, {os.cpu_count() or 1} processors"
+
+
+def _name(key: tuple[object, ...]) -> str:
+    return sha256("\x1f".join(map(str, key)).encode()).hexdigest()[:32]
