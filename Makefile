@@ -9,7 +9,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 INSTALL = $(PIP_INSTALL) hatchling && $(PIP_INSTALL) --no-build-isolation --editable
 
 USER_EXTRAS := pretrained,onnx
-DEVELOPER_EXTRAS := dev,pretrained,keras-files,lora,onnx,parquet,tensorboard
+DEVELOPER_EXTRAS := dev,pretrained,keras-files,lora,onnx,parquet,search,tensorboard
 
 # A set-up that was broken off may have left half a package, so the next one begins anew.
 define begin_setup

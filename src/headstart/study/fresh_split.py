@@ -13,7 +13,14 @@ from headstart.study.records import Records
 from headstart.study.spec import Study
 
 _NEXT = f".{FILE_NAME}.next"
-_MOVED = (*WRITTEN, "sources", f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", FILE_NAME)  # records last
+_MOVED = (
+    *WRITTEN,
+    "sources",
+    "search",
+    f"{FILE_NAME}-wal",
+    f"{FILE_NAME}-shm",
+    FILE_NAME,
+)  # records last
 
 
 def closed_folder(number: int) -> str:

@@ -2,13 +2,17 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from headstart.errors import RecordsError
+from headstart.strategies import Strategy
+from headstart.study.search_settings import space_of
 from headstart.study.spec import Study
 
 # What may differ between two calls on one folder: it changes no trial that is already there.
-_GROWS = {"question", "strategy", "training", "study"}
+_GROWS = {"question", "map", "strategy", "training", "study", "search"}
 # Paths: what lies there is told by its hash.
 _WHERE = {"data": {"path"}, "source": {"file", "weights", "keras"}}
 
@@ -20,7 +24,13 @@ def identify(configuration: Mapping[str, Any]) -> str:
 
 
 def trial_configuration(
-    study: Study, strategy: str, seed: int, labels: int | str, data_hash: str, weights_hash: str
+    study: Study,
+    strategy: str,
+    seed: int,
+    labels: int | str,
+    data_hash: str,
+    weights_hash: str,
+    settled: Strategy | None = None,
 ) -> dict[str, Any]:
     """Everything that a trial's result depends on, as plain data.
 
@@ -34,6 +44,7 @@ def trial_configuration(
         labels: Its label budget.
         data_hash: Of the pictures, labels and class names.
         weights_hash: Of the source's weights, where they come from elsewhere; else empty.
+        settled: What a search chose for it; how that was searched is then a part of it, too.
     """
     whole = study.model_dump(mode="json")
     shared = {key: value for key, value in whole.items() if key not in _GROWS}
@@ -43,7 +54,7 @@ def trial_configuration(
     del whole["split"]["repeats"]  # further repeats leave the folds before them as they are
     return {
         **shared,
-        "strategy": whole["strategy"][strategy],
+        **_strategy_facts(study, strategy, settled),
         "seed": seed,
         "labels": labels,
         "data_hash": data_hash,
@@ -51,6 +62,27 @@ def trial_configuration(
         "label_order": study.study.label_order,
         "threads": study.study.threads,
         "device": study.study.device,
+    }
+
+
+def _strategy_facts(study: Study, name: str, settled: Strategy | None) -> dict[str, Any]:
+    if settled is None:
+        return {"strategy": study.strategy[name].model_dump(mode="json")}
+    return {
+        "strategy": settled.model_dump(mode="json"),
+        "search": search_facts(study, name),
+    }
+
+
+def search_facts(study: Study, strategy: str) -> dict[str, Any]:
+    """All that a search for a strategy depends on, as plain data; the pictures aside."""
+    assert study.search is not None
+    stated = study.strategy[strategy]
+    space = space_of(study.search, strategy, stated)
+    return {
+        **{name: getattr(study.search, name) for name in type(study.search).model_fields},
+        "space": {path: [span.low, span.high] for path, span in space.items()},
+        "stated": stated.model_dump(mode="json"),
     }
 
 
@@ -62,3 +94,18 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[s
             yield from (f"{key}.{line}" for line in differences(old, new))
         elif old != new:
             yield f"{key}: was {json.dumps(old)}, is now {json.dumps(new)}"
+
+
+def asked_differently(folder: Path, changes: Iterable[str]) -> RecordsError:
+    """What to tell of a folder whose trials meant something else.
+
+    Args:
+        folder: The study's.
+        changes: What changed, from `differences`.
+    """
+    return RecordsError(
+        f"{folder} holds trials of a study that was asked differently:",
+        *(f"  {line}" for line in dict.fromkeys(changes)),
+        "undo the change, give another --output, or use --fresh to begin anew (the old folder is "
+        "kept)",
+    )

@@ -22,6 +22,7 @@ from headstart.strategies import (
     register,
     strategy_names,
 )
+from headstart.study.search_settings import SEED_IS_TAKEN, SearchSettings, search_problems
 from headstart.training.devices import DeviceName
 
 Count = Annotated[int, Field(ge=1)]
@@ -225,6 +226,7 @@ class Study(Settings):
         training: Defaults of all strategies.
         strategy: The strategies by name.
         study: Seeds, budgets, comparison, device.
+        search: How settings are chosen by search before any trial is done; none are when left out.
     """
 
     question: str = "Does a head start help?"
@@ -237,6 +239,7 @@ class Study(Settings):
     training: Training = Training()
     strategy: Annotated[dict[str, SerializeAsAny[Strategy]], Field(min_length=1)]
     study: StudySettings = StudySettings()
+    search: SearchSettings | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -246,6 +249,7 @@ class Study(Settings):
             return values
         filled = dict(values)
         _give_folds_their_seeds(filled)
+        _let_folds_search(filled)
         _fill_in_scaling(filled)
         defaults = values.get("training", {})
         if not _is_valid_training(defaults):
@@ -332,12 +336,27 @@ class Study(Settings):
         rounds = self.split.rounds
         if rounds and self.study.seeds != tuple(range(rounds)):
             problems.append((("study", "seeds"), _FOLDS_ARE_SEEDS))
+        problems += [(("search", *path), text) for path, text in self._search_problems()]
         if rounds and self.study.test_read_gate != "count":
             sentence = "a gate needs one test split for all trials: leave it out, or split.folds"
             problems.append((("study", "test_read_gate"), sentence))
         if problems:
             raise ManyProblemsError(problems)
         return self
+
+    def _search_problems(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """What of the search cannot be had."""
+        if self.search is None:
+            return
+        yield from search_problems(self.search, self.strategy)
+        if self.split.folds is not None and self.search.each == "study":
+            yield (
+                ("each",),
+                "with split.folds the training pictures of one fold are test pictures of others, "
+                "so each searches for itself: leave it out",
+            )
+        if self.search.each == "study" and self.search.seed in self.study.seeds:
+            yield ("seed",), SEED_IS_TAKEN.format(self.search.seed)
 
     def _network_problems(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """Where the network comes from, and what its pictures need."""
@@ -407,6 +426,13 @@ def _give_folds_their_seeds(values: dict[str, Any]) -> None:
             return  # its problems are told at the table itself
         if rounds:
             values["study"] = {**settings, "seeds": rounds}
+
+
+def _let_folds_search(values: dict[str, Any]) -> None:
+    """With cross-validation each fold searches for itself, unless the study says otherwise."""
+    split, search = values.get("split"), values.get("search")
+    if isinstance(split, Mapping) and isinstance(search, Mapping):
+        values["search"] = ({"each": "seed"} if split.get("folds") else {}) | dict(search)
 
 
 def needs_one_test_split(study: Study, what: str) -> None:

@@ -36,6 +36,8 @@ def predict_probabilities(
 ) -> NDArray[np.float32]:
     """Class probabilities, shape (N, classes), float32, with dropout off and statistics fixed.
 
+    Of no pictures at all, as search trials have no test pictures, the shape is (0, 0).
+
     Args:
         network: Put into evaluation mode meanwhile.
         batches: What to predict.
@@ -45,7 +47,7 @@ def predict_probabilities(
     model = model or network
     with evaluating(network):
         parts = [probabilities(model(inputs)).cpu() for inputs, _ in batches.in_order()]
-    values: NDArray[np.float32] = torch.cat(parts).numpy()
+    values: NDArray[np.float32] = torch.cat(parts or [torch.empty(0, 0)]).numpy()
     return values
 
 
