@@ -1,14 +1,17 @@
 """Comparing: from a study to records, scores and a summary."""
 
-import os
+import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from headstart.data import catalog
 from headstart.data.image_set import ImageSet
+from headstart.data.reading import Progress as PictureProgress
 from headstart.engine.extract import Extracting
+from headstart.engine.limits import NO_LIMITS, MachineLimits
 from headstart.errors import StudyError
 from headstart.study.checks import check_study
 from headstart.study.folder import resolved_toml, write_whole
@@ -16,6 +19,7 @@ from headstart.study.fresh_split import enter_split
 from headstart.study.identity import asked_differently, differences, trial_configuration
 from headstart.study.lead import Lead
 from headstart.study.pictures import ImageLoader
+from headstart.study.planner import staff
 from headstart.study.progress import Listener, Progress, silent
 from headstart.study.provenance import class_counts, data_hash, provenance, splits_csv
 from headstart.study.records import Records, TrialKey
@@ -26,7 +30,7 @@ from headstart.study.search import searching, settle
 from headstart.study.spec import Study
 from headstart.study.workplace import Workplace
 
-_INLINE_TRIALS = 4  # up to so many trials, starting worker processes costs more than it saves
+_TELL_EVERY_S = 0.25
 
 
 def train_and_score(
@@ -39,6 +43,7 @@ def train_and_score(
     listener: Listener = silent,
     reader: str = "compare",
     naive: bool = False,
+    limits: MachineLimits = NO_LIMITS,
     workplace: Workplace | None = None,
 ) -> StudyRecords:
     """Do a study's trials, score them, and read the records.
@@ -52,10 +57,13 @@ def train_and_score(
         listener: Told how it goes.
         reader: Who reads the test labels, for the ledger.
         naive: Let every trial do all of its work by itself: the reference for what is shared.
+        limits: What the study may take of the machine.
         workplace: The study's, where it was opened before for this folder (`open_workplace`).
     """
     if workplace is None:
-        workplace = open_workplace(study, listener, folder=folder, images=images, naive=naive)
+        workplace = open_workplace(
+            study, listener, folder=folder, images=images, naive=naive, limits=limits
+        )
     content_hash = data_hash(workplace.images)
     enter_split(folder, study)
     records = Records.open(folder, create=True)
@@ -86,6 +94,7 @@ def open_workplace(
     folder: Path = Path(),
     images: ImageSet | None = None,
     naive: bool = False,
+    limits: MachineLimits = NO_LIMITS,
 ) -> Workplace:
     """A workplace with its pictures at hand, and every trial found to be possible.
 
@@ -95,12 +104,15 @@ def open_workplace(
         folder: The study's folder, where anything is to be trained.
         images: Pictures from Python, where the study names none.
         naive: Let every trial do all of its work by itself.
+        limits: What the study may take of the machine.
 
     Raises:
         HeadstartError: With every problem that would keep the study from being trained.
     """
-    workplace = Workplace(study, _loader(study, images), folder, naive)
-    listener(Progress(f"reading {study.data.name or 'the pictures'}"))
+    doing = f"reading {study.data.name or 'the pictures'}"
+    listener(Progress(doing))
+    progress = _reading(listener, doing)
+    workplace = Workplace(study, _loader(study, images), folder, naive, progress, limits)
     content = workplace.images
     for text in workplace.pictures.warnings:
         warnings.warn(text, stacklevel=2)
@@ -178,21 +190,34 @@ def _train(
     """Do the trials that are waiting."""
     states = records.states()
     waiting = sum(states[key] == "waiting" for key in keys)
-    cores = max(1, (os.cpu_count() or 1) // workplace.study.study.threads)
-    workers = min(cores if jobs is None else jobs, waiting)
-    if (jobs is None and waiting <= _INLINE_TRIALS) or workplace.device.type != "cpu":
-        workers = 1
+    people = staff(workplace, waiting, jobs)
+    workplace.keeper.memory = people.memory
     if waiting:
         strategies = {key.strategy for key in keys if states[key] == "waiting"}
         workplace.share_features(sorted(strategies), _telling(listener))
     runner: Runner = InlineRunner(workplace)
-    if workers > 1:
-        listener(Progress(f"starting {workers} worker processes"))
-        runner = ProcessRunner(workplace, workers)
+    if people.workers > 1:
+        listener(Progress(f"starting {people.workers} worker processes"))
+        share = replace(workplace.limits, memory=people.memory)
+        runner = ProcessRunner(replace(workplace, limits=share), people.workers)
     try:
         Lead(workplace, records, keys, runner, listener).go()
     finally:
         runner.close()
+
+
+def _reading(listener: Listener, doing: str) -> PictureProgress:
+    """Tell a listener, a few times a second, how far the reading of files is."""
+    told_at = 0.0
+
+    def tell(what: str, done: int, total: int) -> None:
+        nonlocal told_at
+        now = time.monotonic()
+        if now - told_at >= _TELL_EVERY_S or done == total:
+            told_at = now
+            listener(Progress(doing, detail=f"{what} {done:,} of {total:,}"))
+
+    return tell
 
 
 def _telling(listener: Listener) -> Callable[[Extracting], None]:
