@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from headstart.errors import StudyError
 from headstart.settings import describe_problems
 from headstart.strategies import (
+    Auto,
     BitHyperRule,
     Gradual,
     Interpolation,
@@ -21,6 +22,7 @@ from headstart.strategies import (
     Training,
     WiseFT,
 )
+from headstart.study.spec import study_from
 from headstart.training.schedules import rate_factor
 
 GROUPS = ("conv_1", "conv_2", "dense_1", "head")
@@ -193,6 +195,60 @@ def test_the_hyperrule_knows_larger_data_too(
     (phase,) = BitHyperRule.model_validate(own).plan(GROUPS).phases
     assert (phase.epochs, phase.steps, phase.schedule.name) == (3, None, "constant")
     assert phase.recipe.augment.mixup == 0
+
+
+DEEP = (*(f"block_{number}" for number in range(6)), "head")
+
+
+@pytest.mark.parametrize(
+    ("pictures", "groups", "phases"),
+    [
+        (50, DEEP, ["ridge: head"]),
+        (999, DEEP, ["ridge: head"]),
+        (999, GROUPS, ["lp_ft: head", "lp_ft: fine-tune"]),
+        (1_000, DEEP, ["lp_ft: head", "lp_ft: fine-tune"]),
+        (None, DEEP, ["lp_ft: head", "lp_ft: fine-tune"]),
+        (20_000, GROUPS, ["bit_hyperrule: fine-tune"]),
+        (500_000, DEEP, ["bit_hyperrule: fine-tune"]),
+    ],
+)
+def test_a_starting_point_is_picked_by_the_number_of_pictures_and_says_which(
+    pictures: int | None, groups: tuple[str, ...], phases: list[str]
+) -> None:
+    plan = Auto(pictures=pictures).plan(groups)
+    plan.check(groups)
+    assert [phase.name for phase in plan.phases] == phases
+    if pictures and pictures >= 20_000:
+        (phase,) = plan.phases
+        assert phase.steps == {20_000: 10_000, 500_000: 20_000}[pictures]
+        assert plan.zero_head
+
+
+def test_a_preset_takes_no_training() -> None:
+    assert problem(Auto, lr=0.1) == (
+        "lr has no effect in auto, which is a preset: use the strategy that it picks"
+    )
+
+
+@pytest.mark.parametrize(
+    ("labels", "own", "expected"),
+    [([200, "all", 50], {}, 50), (300, {}, 300), ("all", {}, None), ([50], {"pictures": 7}, 7)],
+)
+def test_a_study_tells_auto_how_many_pictures_there_are(
+    labels: Any, own: dict[str, Any], expected: int | None
+) -> None:
+    study = study_from(
+        {
+            "source": {},
+            "network": {"kind": "mlp", "hidden": [5]},
+            "training": {"lr": 0.5},
+            "strategy": {"mine": {"kind": "auto", **own}},
+            "study": {"labels": labels, "baseline": "mine"},
+        }
+    )
+    mine = study.strategy["mine"]
+    assert isinstance(mine, Auto)
+    assert mine.pictures == expected
 
 
 def test_what_keeps_near_the_source_is_part_of_the_phases_where_it_does_something() -> None:

@@ -32,7 +32,7 @@ def averaged(network: Network, states: list[State]) -> Network:
     made = copy.deepcopy(network)
     made.load_state_dict(
         {
-            key: sum(state[key] for state in states) / len(states)  # type: ignore[misc]
+            key: sum(state[key] for state in states) / len(states)
             if value.is_floating_point()
             else value
             for key, value in states[0].items()
@@ -47,7 +47,7 @@ def test_every_ingredient_sets_out_from_the_same_weights(cnn: Make, make_batches
     network = cnn()
     plan = strategy.plan(network.group_names)
     assert [phase.rates["head"] for phase in plan.phases] == [0.1, 0.05]
-    network.get_submodule("body.dropout_1").p = 0.0  # type: ignore[assignment]
+    network.get_submodule("body.dropout_1").p = 0.0
     alone, second = copy.deepcopy(network), copy.deepcopy(network)
     fit(second, dataclasses.replace(plan, soup=()), make_batches(30), make_batches(9), 0)
     lonely = dataclasses.replace(plan.phases[1], restart=False)
@@ -125,7 +125,7 @@ def test_the_student_learns_from_its_teacher_step_by_step(
         logits, wanted = bare(inputs), soft(teacher(inputs)).detach()
         gap = functional.kl_div(soft(logits).log(), wanted, reduction="batchmean")
         optimizer.zero_grad()
-        (0.3 * loss(logits, labels) + 0.7 * 9 * gap).backward()
+        (0.3 * loss(logits, labels) + 0.7 * 9 * gap).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     for mine, other in zip(network.parameters(), bare.parameters(), strict=True):
         assert torch.allclose(mine, other, atol=2e-6)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from headstart.strategies._base import Strategy, Training
 from headstart.strategies._transfer import Transfer
+from headstart.strategies.auto import Auto
 from headstart.strategies.bit_hyperrule import BitHyperRule
 from headstart.strategies.distil import Distil
 from headstart.strategies.fine_tune import FineTune
@@ -61,6 +62,7 @@ STRATEGIES: Mapping[str, type[Strategy]] = {
     "soup": Soup,
     "distil": Distil,
     "bit_hyperrule": BitHyperRule,
+    "auto": Auto,
     "lower_groups": LowerGroups,
     "own_lower_groups": OwnLowerGroups,
     "scratch_again": ScratchAgain,
@@ -74,6 +76,7 @@ __all__ = [
     "LDA",
     "LPFT",
     "STRATEGIES",
+    "Auto",
     "BitHyperRule",
     "CoTuning",
     "Delta",

@@ -272,6 +272,7 @@ class Study(Settings):
                     else table
                     for name, table in tables.items()
                 }
+                _tell_auto_how_many(filled)
         return filled
 
     @field_validator("strategy", mode="before")
@@ -455,6 +456,17 @@ def _fill_in_scaling(values: dict[str, Any]) -> None:
         return
     if {"pretrained", "keras"} & set(source) and "scaling" not in data:
         values["data"] = {**data, "scaling": "source"}
+
+
+def _tell_auto_how_many(values: dict[str, Any]) -> None:
+    """The strategy ``auto`` goes by the smallest label budget, unless its table says how many."""
+    settings = values.get("study", {})
+    budgets = settings.get("labels") if isinstance(settings, Mapping) else None
+    listed = budgets if isinstance(budgets, list | tuple) else [budgets]
+    numbers = [each for each in listed if isinstance(each, int) and not isinstance(each, bool)]
+    for name, table in values["strategy"].items():
+        if numbers and isinstance(table, Mapping) and table.get("kind") == "auto":
+            values["strategy"][name] = {"pictures": min(numbers), **table}
 
 
 def _is_valid_training(values: Any) -> bool:
