@@ -1,14 +1,21 @@
-"""Costs: what a picture takes on its way through a network, counted."""
+"""Costs: what a picture takes on its way through a network, counted; what the machine can do."""
 
 import math
-from collections.abc import Iterator
+import tempfile
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from headstart.data.picture_cache import PictureCache
 from headstart.engine.fastest import in_evaluation
+from headstart.engine.measured import Measured
+from headstart.strategies.head_solver import HeadSolver
 
 _AT_A_TIME = 3  # tensors that are alive while one step is computed: its input, output and workspace
 
@@ -60,3 +67,93 @@ def learning_bytes(network: nn.Module, picture_shape: tuple[int, int, int]) -> i
     """
     sizes = _given(network, picture_shape)
     return 2 * sum(sizes) + _AT_A_TIME * max(sizes)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What this machine does in a second.
+
+    Attributes:
+        flops: Floating-point operations of one thread in products of matrices.
+        copied: Bytes copied in memory.
+        written: Bytes written into the cache folder.
+    """
+
+    flops: float
+    copied: float
+    written: float
+
+
+def calibrated(cache: PictureCache, *, anew: bool = False) -> Rates:
+    """This machine's rates, measured once and remembered.
+
+    Args:
+        cache: Where they are remembered, and where it is measured how fast files are written.
+        anew: Measure even if they are known.
+    """
+    memory = Measured.of(cache)
+    known = None if anew else memory.recall("rates")
+    if known is None:
+        known = [_flop_rate(), _copy_rate(), _write_rate(cache)]
+        memory.remember(known, "rates")
+    return Rates(*known)
+
+
+def _per_second(amount: float, work: Callable[[], object]) -> float:
+    """The best of five turns, the first of which is not counted."""
+    work()
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return amount / max(min(times), 1e-9)
+
+
+def _flop_rate() -> float:
+    a = torch.rand(512, 512)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _per_second(2 * 512**3, lambda: a @ a)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _copy_rate() -> float:
+    block = np.ones(2**25, dtype=np.uint8)
+    return _per_second(block.nbytes, block.copy)
+
+
+def _write_rate(cache: PictureCache) -> float:
+    data = bytes(2**24)
+
+    def write() -> None:
+        with tempfile.TemporaryFile(dir=cache.folder if cache.folder.is_dir() else None) as file:
+            file.write(data)
+
+    try:
+        return _per_second(len(data), write)
+    except OSError:  # then nothing is written, and that takes no time
+        return math.inf
+
+
+def solving_flops(solver: HeadSolver, pictures: int, numbers: int, classes: int) -> float:
+    """Operations that solving a head takes, roughly: the terms that grow fastest.
+
+    Args:
+        solver: How it is solved.
+        pictures: Training pictures, N.
+        numbers: Features of one, D.
+        classes: K.
+    """
+    n, d, k, choices = pictures, numbers, classes, len(solver.choices)
+    small = min(n, d)
+    decomposed = 4.0 * n * d * small
+    if solver.method == "probe":  # some hundred evaluations a choice, on decomposed features
+        return decomposed + choices * 100 * 4.0 * n * small * k
+    if solver.method == "ridge":
+        return decomposed + choices * 4.0 * n * small * k
+    if solver.method == "lda":
+        return decomposed + choices * 2.0 * d * d * k
+    return 2.0 * n * d * max(k, n if solver.method == "knn" else 1)

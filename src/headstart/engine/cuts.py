@@ -145,6 +145,20 @@ class Cuts:
         code = "\n".join([prefix_module.code, *_settings(prefix_module, prefix)])
         return Halves(prefix_module, suffix_module, code)
 
+    def between(self, network: Network, first: Cut, last: Cut) -> nn.Module:
+        """What lies between two cuts of a network that was traced.
+
+        Args:
+            network: Its modules do the work.
+            first: Where it begins, (N, *first.shape) …
+            last: … and ends, (N, *last.shape).
+        """
+        assert self._graph is not None
+        nodes, part = list(self._graph.nodes), fx.Graph()
+        copies = {nodes[first.position]: part.placeholder("features")}
+        part.output(_copied(nodes[last.position], part, copies))
+        return fx.GraphModule(network, part, "Between")
+
 
 def find_cuts(network: Network, picture_shape: tuple[int, int, int]) -> Cuts:
     """Find every place where a network can be split.

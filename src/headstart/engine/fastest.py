@@ -11,7 +11,7 @@ are found by. Where nothing can be remembered, PyTorch is taken.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Literal
 
@@ -35,9 +35,11 @@ class Way:
 
     Attributes:
         engine: What computes.
+        seconds: That a block took when it was measured; 0 where it was not.
     """
 
     engine: Literal["PyTorch", "ONNX Runtime"]
+    seconds: float = field(default=0.0, compare=False)
 
     def __str__(self) -> str:
         if self.engine == "PyTorch":
@@ -100,8 +102,10 @@ def _is_long(known: dict[str, float | None], blocks: int) -> bool:
 def _chosen(known: dict[str, float | None], blocks: int) -> Way:
     ours, theirs = known["PyTorch"], known.get("ONNX Runtime")
     if ours is None or theirs is None or not _is_long(known, blocks):
-        return PYTORCH
-    return ONNX_RUNTIME if ours > _CLEARLY_FASTER * theirs else PYTORCH
+        return replace(PYTORCH, seconds=ours or 0.0)
+    if ours > _CLEARLY_FASTER * theirs:
+        return replace(ONNX_RUNTIME, seconds=theirs)
+    return replace(PYTORCH, seconds=ours)
 
 
 def _measure(prefix: nn.Module, pictures: Tensor, blocks: int) -> dict[str, float | None]:

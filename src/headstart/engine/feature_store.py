@@ -160,6 +160,14 @@ def keep_features(
     return Kept(*_in_temporary_file(wanted, fill, most_bytes), told)
 
 
+def kept_features(
+    wanted: Wanted, cache: PictureCache, most_bytes: int | None = None
+) -> Features | None:
+    """Features from the store, if all of them are there."""
+    found = _opened(_place(wanted, cache), wanted, most_bytes)
+    return found if isinstance(found, MappedFeatures) else None
+
+
 def _place(wanted: Wanted, cache: PictureCache) -> Path:
     made_by, pictures = (
         sha256(text).hexdigest()[:32]

@@ -7,7 +7,7 @@ computes them, for all trials that will.
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,7 +22,15 @@ from headstart.engine.costs import working_bytes
 from headstart.engine.cuts import Cut, Cuts, Halves, find_cuts
 from headstart.engine.extract import Extracting, Pictures, a_block, block_size, extract
 from headstart.engine.fastest import PYTORCH, Way, fastest
-from headstart.engine.feature_store import Fill, Kept, NoRoomError, Wanted, keep_features
+from headstart.engine.feature_store import (
+    Features,
+    Fill,
+    Kept,
+    NoRoomError,
+    Wanted,
+    keep_features,
+    kept_features,
+)
 from headstart.engine.measured import Measured
 from headstart.networks.groups import Network, weights_hash
 from headstart.strategies.plan import Phase, Plan
@@ -58,6 +66,7 @@ class Keeper:
     _cuts: Cuts | None = None
     _held: dict[tuple[str, bytes], Kept] = field(default_factory=dict)
     _full: set[tuple[int, int]] = field(default_factory=set)
+    _used: dict[Cut, None] = field(default_factory=dict)
 
     def enter(self, rows: NDArray[np.int64]) -> "Doorway":
         """A doorway for trials that will need features of these rows of the image set.
@@ -102,36 +111,92 @@ class Keeper:
         return None if cut is None or (cut.position, pictures) in self._full else cut
 
     def features(
-        self, halves: Halves, cut: Cut, pictures: Batches, rows: NDArray[np.int64]
+        self, network: Network, cut: Cut, pictures: Batches, rows: NDArray[np.int64]
     ) -> Kept:
         """The features of some rows of the image set at a cut, in their order.
 
         Raises:
             NoRoomError: If there is room for them nowhere.
         """
-        channels_last = _is_channels_last(cut, pictures)
+        needed = self._needed(network, cut, pictures, rows)
+        key = (needed.wanted.made_by, rows.tobytes())
+        held = self._held.get(key)
+        if held is None:
+
+            def fill(numbers: NDArray[np.int64]) -> Iterator[Features]:
+                return self._extracted(network, cut, pictures, rows, needed, numbers)
+
+            held = self._kept(needed.wanted, fill)
+            self._held = {key: held}  # the last one only
+        self._used[cut] = None
+        return held
+
+    def cost(
+        self, network: Network, cut: Cut, pictures: Batches, rows: NDArray[np.int64]
+    ) -> tuple[float, Way]:
+        """Seconds that the pass of some pictures up to a cut will take, and by what.
+
+        They are 0 if the features are there, or one step from others that are.
+        """
+        needed = self._needed(network, cut, pictures, rows)
+        if kept_features(needed.wanted, self.cache) is not None:
+            return 0.0, needed.way
+        if self._nearer(network, cut, pictures, rows) is not None:
+            return 0.0, needed.way
+        return math.ceil(len(rows) / needed.block) * needed.way.seconds, needed.way
+
+    def _needed(
+        self, network: Network, cut: Cut, pictures: Batches, rows: NDArray[np.int64]
+    ) -> "_Needed":
+        """What features of some rows are found by, and how they would be made."""
+        halves = self.cuts(network).split(network, cut)
         block = self.block(halves.prefix)
         way, made_by = self._way(halves, pictures, lambda: pictures.of_rows(rows), len(rows), block)
-        held = self._held.get((made_by, rows.tobytes()))
-        if held is None:
-            held = self._kept(
-                Wanted(
-                    made_by,
-                    self.images.hashes[rows],
-                    _stored_shape(cut, pictures),
-                    self._about(cut, way),
-                ),
-                lambda numbers: extract(
-                    halves.prefix,
-                    pictures.of_rows(rows[numbers]),
-                    self.tell,
-                    channels_last=channels_last,
-                    way=way,
-                    block=block,
-                ),
+        shape = stored_shape(cut, pictures)
+        wanted = Wanted(made_by, self.images.hashes[rows], shape, self._about(cut, way))
+        return _Needed(wanted, halves, way, block)
+
+    def _extracted(
+        self,
+        network: Network,
+        cut: Cut,
+        pictures: Batches,
+        rows: NDArray[np.int64],
+        needed: "_Needed",
+        numbers: NDArray[np.int64],
+    ) -> Iterator[Features]:
+        """The features of some of the rows, from a nearer cut where its features are there."""
+        nearer = self._nearer(network, cut, pictures, rows)
+        channels_last = is_channels_last(cut, pictures)
+        if nearer is None:
+            return extract(
+                needed.halves.prefix,
+                pictures.of_rows(rows[numbers]),
+                self.tell,
+                channels_last=channels_last,
+                way=needed.way,
+                block=needed.block,
             )
-            self._held = {(made_by, rows.tobytes()): held}  # the last one only
-        return held
+        first, values = nearer
+        kind = ChannelsLastInputs if is_channels_last(first, pictures) else StoredInputs
+        return extract(
+            self.cuts(network).between(network, first, cut),
+            kind(values, numbers, None, pictures.device),
+            channels_last=channels_last,
+            block=needed.block,
+        )
+
+    def _nearer(
+        self, network: Network, cut: Cut, pictures: Batches, rows: NDArray[np.int64]
+    ) -> tuple[Cut, Features] | None:
+        """The best cut before another one that has features of the same pictures."""
+        before = [each for each in self._used if 0 <= each.position < cut.position]
+        for first in sorted(before, key=lambda each: each.saving, reverse=True):
+            wanted = self._needed(network, first, pictures, rows).wanted
+            values = kept_features(wanted, self.cache, self.memory)
+            if values is not None:
+                return first, values
+        return None
 
     def view_features(self, halves: Halves, cut: Cut, views: ChangedPictures) -> Kept:
         """The features at a cut of all views of a trial's training pictures, in their order.
@@ -200,6 +265,16 @@ class Keeper:
         if text not in self.warned:
             self.warned[text] = None
             warnings.warn(text, stacklevel=2)
+
+
+@dataclass(frozen=True)
+class _Needed:
+    """What features are found by, and how they are made: of which prefix, by what, in blocks."""
+
+    wanted: Wanted
+    halves: Halves
+    way: Way
+    block: int
 
 
 @dataclass(frozen=True)
@@ -276,8 +351,8 @@ class Doorway:
         halves = self.keeper.cuts(network).split(network, cut)
         pictures = parts[0]
         assert isinstance(pictures, Batches)
-        kept = self.keeper.features(halves, cut, pictures, self.rows)
-        kind = ChannelsLastInputs if _is_channels_last(cut, pictures) else StoredInputs
+        kept = self.keeper.features(network, cut, pictures, self.rows)
+        kind = ChannelsLastInputs if is_channels_last(cut, pictures) else StoredInputs
         inputs = []
         for part in parts:
             assert isinstance(part, Batches)
@@ -315,14 +390,14 @@ def _made_by(halves: Halves, pictures: Batches) -> str:
     )
 
 
-def _is_channels_last(cut: Cut, pictures: Batches) -> bool:
+def is_channels_last(cut: Cut, pictures: Batches) -> bool:
     """Whether what lies at a cut is a feature map with its channels last in memory."""
     return pictures.channels_last and len(cut.shape) == 3
 
 
-def _stored_shape(cut: Cut, pictures: Batches) -> tuple[int, ...]:
+def stored_shape(cut: Cut, pictures: Batches) -> tuple[int, ...]:
     """The shape of one picture's features as they are kept."""
-    return (*cut.shape[1:], cut.shape[0]) if _is_channels_last(cut, pictures) else cut.shape
+    return (*cut.shape[1:], cut.shape[0]) if is_channels_last(cut, pictures) else cut.shape
 
 
 def _described(scaling: Scaling) -> str:
