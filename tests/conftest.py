@@ -82,6 +82,7 @@ def _made_records(
         "test_groups": None,
         "test_reads": [next_entry([], when="2026", split="a", reader="compare", purpose="score")],
         "design": None,
+        "search": {},
         "gate": {},
         "fold_answers": {},
         "resampling": None,

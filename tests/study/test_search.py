@@ -77,6 +77,12 @@ def test_every_strategy_has_the_same_budget_scratch_too(searched: Path) -> None:
     assert {row[1:] for row in done} == {(1000, "complete")}
 
 
+def test_the_summary_of_a_folder_tells_its_search(searched: Path) -> None:
+    told = Results.read(searched).summary["search"]
+    assert told["budget"] == "5 trials at each label budget"
+    assert [len(one["best_so_far"]) for one in told["found"]] == [5, 5]
+
+
 def test_the_first_search_trial_is_the_strategy_as_it_is_stated(searched: Path) -> None:
     for one in found(searched)["found"]:
         assert set(one["values"][0].values()) == {0.1}
@@ -123,7 +129,7 @@ def stop_after(number: int) -> Callable[[Progress], None]:
 
     def listen(progress: Progress) -> None:
         nonlocal ended
-        ended += progress.doing == "searching settings" and bool(progress.said)
+        ended += progress.doing == "searching settings" and " #" in progress.said
         if ended == number:
             raise KeyboardInterrupt
 

@@ -19,6 +19,7 @@ from headstart.report.content import (
     Mistake,
     ReportContent,
 )
+from headstart.report.searching import search_warnings
 from headstart.study.results import StudyRecords
 
 # A source that tells its classes apart less well than this far from chance to perfect has hardly
@@ -68,6 +69,7 @@ def _warnings(records: StudyRecords) -> Iterator[str]:
                 f"gives {100 * chance:.1f}%. What is transferred is in good part its random start: "
                 "train it longer, or with a higher rate."
             )
+    yield from search_warnings(records)
     waiting = [row for row in records.rows if row["state"] in ("waiting", "running")]
     if waiting:
         yield (

@@ -15,6 +15,7 @@ from headstart.report import palette, tables, words
 from headstart.report.content import ReportContent
 from headstart.report.figures import FIGURES
 from headstart.report.highlights import highlights, named, verdicts
+from headstart.report.searching import search_table
 
 _HERE = Path(__file__).parent
 
@@ -41,6 +42,7 @@ def render(content: ReportContent) -> str:
         tables=tables,
         failed=tables.failures(content),
         sources=tables.sources(content),
+        searched=search_table(content),
         metrics=tables.other_metrics(content),
         words=words,
         colours={

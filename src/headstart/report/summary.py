@@ -14,6 +14,7 @@ from headstart.report.gate import gate_summary
 from headstart.report.label_worth import worths_summary
 from headstart.report.paths import path_summary
 from headstart.report.planning import power_curves
+from headstart.report.searching import search_summary
 from headstart.statistics.access import AccessPolicy
 from headstart.statistics.intervals import mean_interval, spread_of_finite_test_set
 from headstart.statistics.metrics import METRICS, compare_metric
@@ -122,7 +123,8 @@ def summarise(records: StudyRecords) -> dict[str, Any]:
         by label budget; ``best`` by label budget (`headstart.report.choosing.chosen`); ``worth``
         (`headstart.report.label_worth.worths_summary`); ``test_reads``; ``confidence``;
         ``ledger {entries, counted, budget, limit, split, readings, sentence}``; ``gate``
-        (`headstart.report.gate.gate_summary`); where looks were declared, each comparison's
+        (`headstart.report.gate.gate_summary`); ``search``
+        (`headstart.report.searching.search_summary`); where looks were declared, each comparison's
         ``path {stop, looks, declared}``. Accuracies and differences are shares;
         numbers that cannot be had are None. Verdicts are the family's.
     """
@@ -151,6 +153,7 @@ def summarise(records: StudyRecords) -> dict[str, Any]:
         "confidence": confidence(records),
         "ledger": _ledger(records),
         "gate": gate_summary(records),
+        "search": search_summary(records),
     }
 
 

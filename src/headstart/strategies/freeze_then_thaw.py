@@ -11,7 +11,7 @@ from headstart.settings import Count, Positive
 from headstart.strategies._base import body_groups, frozen_body
 from headstart.strategies._transfer import Transfer
 from headstart.strategies.plan import Plan
-from headstart.strategies.search_space import Space, around
+from headstart.strategies.search_space import Space, under
 
 
 class FreezeThenThaw(Transfer):
@@ -75,4 +75,4 @@ class FreezeThenThaw(Transfer):
 
     def search_space(self) -> Space:
         """The rate after thawing, too."""
-        return super().search_space() | {"thaw_lr": around(self.thaw_lr or self.lr / 10)}
+        return super().search_space() | {"thaw_lr": under(self.lr, self.thaw_lr or self.lr / 10)}

@@ -9,7 +9,7 @@ from headstart.settings import Count, Positive
 from headstart.strategies._base import body_groups
 from headstart.strategies._transfer import Transfer
 from headstart.strategies.plan import Plan
-from headstart.strategies.search_space import Space, around
+from headstart.strategies.search_space import Space, under
 
 
 class ReplaceTop(Transfer):
@@ -55,4 +55,4 @@ class ReplaceTop(Transfer):
 
     def search_space(self) -> Space:
         """The rate after thawing, too."""
-        return super().search_space() | {"thaw_lr": around(self.thaw_lr or self.lr / 10)}
+        return super().search_space() | {"thaw_lr": under(self.lr, self.thaw_lr or self.lr / 10)}

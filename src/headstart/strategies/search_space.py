@@ -53,6 +53,11 @@ def around(value: float, factor: float = RATE_FACTOR) -> Span:
     return Span(value / factor, value * factor, now=value)
 
 
+def under(lr: float, value: float) -> Span:
+    """A rate that is usually below `lr`, and may be as high as that may be."""
+    return Span(value / RATE_FACTOR, max(lr, value) * RATE_FACTOR, now=value)
+
+
 def between(low: float, high: float, now: float, *, log: bool = False) -> Span:
     """From one value to another, or as far as to what is stated."""
     return Span(min(low, now), max(high, now), log, now=now)

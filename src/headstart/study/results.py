@@ -119,6 +119,8 @@ class StudyRecords:
             together wherever pictures are resampled.
         test_reads: Every reading of the test labels, a chain that shows tampering.
         design: The looks that were declared, as plain data; None where none were.
+        search: What was searched and found (`headstart.study.search`), as plain data; empty where
+            nothing was.
         gate: What was tried through a gate (`headstart.study.gate`), as plain data; empty where
             nothing was.
         answers: By strategy and budget, those with at least one scored trial; empty where the
@@ -142,6 +144,7 @@ class StudyRecords:
     test_groups: NDArray[np.int64] | None
     test_reads: list[Entry]
     design: dict[str, Any] | None
+    search: dict[str, Any]
     gate: dict[str, Any]
     answers: dict[tuple[str, Budget], Answers]
     fold_answers: dict[tuple[str, Budget], FoldAnswers]
@@ -188,6 +191,7 @@ class StudyRecords:
                 test_groups=_groups(records, labels),
                 test_reads=records.test_reads(),
                 design=json.loads(records.meta("design") or "null"),
+                search=records.described("search") if study.search is not None else {},
                 gate=records.described("gate"),
                 answers=_answers(records, study, scored, labels),
                 fold_answers=fold_answers(records, study, scored) if folds else {},
