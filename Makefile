@@ -59,6 +59,10 @@ check: setup  ## formatting, lint, types, and the direction of imports
 bench: setup  ## what is measured, as ratios: every file of benchmarks/, one after another
 	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
 
+.PHONY: league
+league: setup  ## every strategy on real tasks, into docs/strategies.md; goes on where it was stopped
+	$(BIN)/python benchmarks/league/league.py --write $(ARGS)
+
 .PHONY: docs
 docs: setup  ## the reference of the Python API, into build/docs
 	$(BIN)/python tools/reference.py build/docs
