@@ -7,9 +7,11 @@ from typing import Any, ClassVar, Literal
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from headstart.data.image_set import ImageSet
 from headstart.errors import StudyError
+from headstart.networks.torchvision_guard import import_timm
 from headstart.report.results import Results
 from headstart.strategies import STRATEGIES, Plan, Strategy
 from headstart.study.layout import layout
@@ -119,6 +121,43 @@ def test_what_a_network_cannot_take_is_told_before_anything_trains(
     assert not (folder / "sources").exists()
 
 
+def test_what_a_source_lacks_is_told_before_anything_trains(
+    compare: Callable[..., Results], small_study: Make, digits: ImageSet, folder: Path
+) -> None:
+    """Flattened features are not those that the source's own head stood on."""
+    weights = folder.parent / "weights.safetensors"
+    save_file(import_timm().create_model("test_resnet").state_dict(), weights)
+    source = {"pretrained": "test_resnet", "weights": str(weights)}
+    strategies = {
+        "co_tuning": {"kind": "fine_tune", "regularisers": ["co_tuning"], "epochs": 1},
+        "lora": {"targets": "attention"},
+    }
+    study = small_study(
+        data={"image_size": 32, "scaling": "source"},
+        source={**source, "features": "flattened"},
+        network=None,
+        strategy=strategies,
+        study={"baseline": "co_tuning", "seeds": 1, "labels": [20]},
+    )
+    with pytest.raises(StudyError) as caught:
+        compare(study, folder, images=digits)
+    assert caught.value.problems == (
+        "strategy.co_tuning: phase 'fine-tune' has co_tuning, which needs the head that the source "
+        "was trained with, but this source comes without one: leave it out, or take a source that "
+        "brings its head",
+        "strategy.lora: phase 'adapters' lora finds no projections to queries, keys and values in "
+        'the body: use targets = "all", or another strategy',
+    )
+    with_head = small_study(
+        data={"image_size": 32, "scaling": "source"},
+        source=source,
+        network=None,
+        strategy={"co_tuning": strategies["co_tuning"]},
+        study={"baseline": "co_tuning", "seeds": 1, "labels": [20]},
+    )
+    assert list(compare(with_head, folder, images=digits).trials["state"]) == ["complete"]
+
+
 @pytest.mark.parametrize(
     ("strategy", "message"),
     [
@@ -127,6 +166,10 @@ def test_what_a_network_cannot_take_is_told_before_anything_trains(
         ({"frozen": {"regularisers": ["l2_sp"]}}, "strategy.frozen.regularisers: unknown key"),
         ({"fine_tune": {"regularisers": ["l2sp"]}},
          "strategy.fine_tune.regularisers.0: name = 'l2sp' is not known; did you mean 'l2_sp'?"),
+        ({"auto": {"epochs": 3}}, "strategy.auto: epochs has no effect in auto, which is a preset"),
+        ({"probe": {"lr": 0.1}}, "strategy.probe: lr has no effect in probe, whose head is solved"),
+        ({"soup": {"factors": [1]}}, "strategy.soup.factors: "),
+        ({"distil": {"wait": 0.5}}, "strategy.distil.wait: unknown key; did you mean 'weight'?"),
     ],
 )  # fmt: skip
 def test_names_and_parameters_of_strategies_are_checked(
