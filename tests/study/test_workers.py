@@ -18,7 +18,7 @@ from headstart.data.image_set import ImageSet
 from headstart.errors import RecordsError
 from headstart.report.results import Results
 from headstart.study.folder import resolved_toml
-from headstart.study.jobs import Failure, Job
+from headstart.study.jobs import Failure, Job, Stack
 from headstart.study.progress import Progress
 from headstart.study.records import TrialKey
 from headstart.study.runner import InlineRunner, ProcessRunner
@@ -41,7 +41,10 @@ def test_a_killed_worker_fails_its_trial_and_no_other(
     compare: Compare,
     fingerprint: Fingerprint,
 ) -> None:
-    long = small_study(strategy={"scratch": {"epochs": 60}}, study={"labels": ["all"], "seeds": 5})
+    # Fits on several threads are not stacked.
+    long = small_study(
+        strategy={"scratch": {"epochs": 60}}, study={"labels": ["all"], "seeds": 5, "threads": 2}
+    )
     compare(long, tmp_path / "undisturbed", images=digits, jobs=1)
     killed: list[int] = []
 
@@ -67,6 +70,37 @@ def test_a_killed_worker_fails_its_trial_and_no_other(
     assert fingerprint(tmp_path / "killed") == fingerprint(tmp_path / "undisturbed")
 
 
+def test_a_killed_worker_fails_the_trials_of_its_stack_and_no_other(
+    small_study: Make,
+    digits: ImageSet,
+    tmp_path: Path,
+    compare: Compare,
+    fingerprint: Fingerprint,
+) -> None:
+    study = small_study(
+        strategy={"quick": {"kind": "scratch"}, "slow": {"kind": "scratch", "epochs": 150}},
+        study={"labels": [60], "seeds": 4, "baseline": "quick"},
+    )
+    compare(study, tmp_path / "undisturbed", images=digits, jobs=1)
+    running: list[tuple[str, ...]] = []
+
+    def kill_one(progress: Progress) -> None:
+        """Kill the worker that did the quick trials when it has the second stack of slow ones."""
+        if progress.complete == 4 and len(progress.running) == 2 and not running:
+            running.append(progress.running)
+            first = min(each.pid or 0 for each in multiprocessing.active_children())
+            os.kill(first, signal.SIGKILL)
+
+    results = compare(study, tmp_path / "killed", images=digits, jobs=2, listener=kill_one)
+
+    failed = results.trials.query("state == 'failed'")
+    assert all(each.endswith("stacked with 1 more") for each in running[0])
+    assert set(failed["strategy"]) == {"slow"}
+    assert set(failed["seed"]) == {2, 3}
+    compare(study, tmp_path / "killed", images=digits, jobs=1, retry_failed=True)
+    assert fingerprint(tmp_path / "killed") == fingerprint(tmp_path / "undisturbed")
+
+
 @pytest.mark.parametrize(
     ("loader", "reason"),
     [
@@ -81,18 +115,18 @@ def test_workers_that_cannot_start_fail_every_trial_in_bounded_time(
     workplace = Workplace(small_study(), loader, tmp_path)
     vars(workplace)["images"] = digits  # what the leader holds; its workers have to load
     runner = ProcessRunner(workplace, 2)
-    jobs = [Job(seed, TrialKey("scratch", seed, "all")) for seed in range(20)]
-    waiting, results, in_hand = list(jobs), {}, 0
+    stacks = [Stack((Job(seed, TrialKey("scratch", seed, "all")),)) for seed in range(20)]
+    waiting, results, in_hand = list(stacks), {}, 0
     while waiting or in_hand:
         while waiting and in_hand < runner.slots:
             runner.submit(waiting.pop())
             in_hand += 1
-        for job, ended in runner.finished():
-            results[job] = ended.result
+        for stack, ended in runner.finished():
+            (results[stack],) = ended.results
             in_hand -= 1
     runner.close()
 
-    assert set(results) == set(jobs)
+    assert set(results) == set(stacks)
     for result in results.values():
         assert isinstance(result, Failure)
         assert result.reason.startswith(reason)
@@ -106,7 +140,7 @@ def test_a_warning_in_a_worker_is_the_leaders(
     workplace = Workplace(small_study(), loader, tmp_path)
     vars(workplace)["images"] = digits
     runner = ProcessRunner(workplace, 1)
-    runner.submit(Job(0, TrialKey("scratch", 0, "all")))
+    runner.submit(Stack((Job(0, TrialKey("scratch", 0, "all")),)))
 
     with pytest.warns(UserWarning, match="the disk is slow"):
         list(runner.finished())
@@ -116,17 +150,18 @@ def test_a_warning_in_a_worker_is_the_leaders(
 def test_a_mistake_nobody_foresaw_fails_its_trial_and_says_where(
     small_study: Make, digits: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(self: Workplace, key: TrialKey) -> None:
+    def broken(self: Workplace, keys: list[TrialKey]) -> None:
         raise KeyError("conv_9")
 
-    monkeypatch.setattr(Workplace, "fit_trial", broken)
+    monkeypatch.setattr(Workplace, "fit_trials", broken)
     runner = InlineRunner(Workplace(small_study(), lambda: digits, tmp_path))
-    runner.submit(Job(0, TrialKey("scratch", 0, "all")))
+    runner.submit(Stack((Job(0, TrialKey("scratch", 0, "all")),)))
 
     ((_, ended),) = runner.finished()
 
-    assert isinstance(ended.result, Failure)
-    assert ended.result.reason.startswith("KeyError: 'conv_9' (test_workers.py, line ")
+    (result,) = ended.results
+    assert isinstance(result, Failure)
+    assert result.reason.startswith("KeyError: 'conv_9' (test_workers.py, line ")
 
 
 def test_a_source_that_cannot_be_written_stops_the_study_and_fails_no_trial(

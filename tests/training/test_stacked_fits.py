@@ -117,7 +117,7 @@ def state(one: Member) -> dict[str, Tensor]:
     kind="scratch", optimizer=OPTIMIZERS[0], recipe={}, activation="gelu", hidden=[4], dropout=0.3,
     classes=2, pictures=9, batch_size=8, patience=None, rates=[1.0, 1.0, 0.3],
 )  # fmt: skip
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_stacked_and_separate_fits_agree(
     kind: str,
     optimizer: dict[str, Any],
@@ -136,10 +136,12 @@ def test_stacked_and_separate_fits_agree(
         options |= {"batch_size": batch_size, "patience": patience}
         return lambda network: KINDS[kind](**options).plan(network.group_names)
 
+    # Drawn splits give some seeds a picture more, for as many batches of the same room.
+    more = pictures % batch_size > 0 and pictures != 32
     stacked = [
         member(
             seed, plan(share), hidden=tuple(hidden), activation=activation, dropout=dropout,
-            classes=classes, counts=(pictures, 20),
+            classes=classes, counts=(pictures + more * (seed % 2), 20 - seed % 2),
         )
         for seed, share in enumerate(rates)
     ]  # fmt: skip

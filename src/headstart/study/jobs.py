@@ -1,11 +1,12 @@
-"""Jobs: one source or one trial to train, and what may come of it.
+"""Jobs: one source or one trial to train, stacks of them, and what may come of it.
 
-A job is done in the leading process or in a worker's; neither this file nor what it needs at once
+A stack is done in the leading process or in a worker's; neither this file nor what it needs at once
 imports PyTorch, so that a worker can say why it could not start.
 """
 
 import time
 import traceback
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -39,6 +40,21 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Stack:
+    """Jobs that are done together: sources that are alike, or trials (`headstart.engine.stacks`).
+
+    Attributes:
+        jobs: At least one.
+    """
+
+    jobs: tuple[Job, ...]
+
+    def __str__(self) -> str:
+        more = len(self.jobs) - 1
+        return f"{self.jobs[0]}" + (f", stacked with {more} more" if more else "")
+
+
+@dataclass(frozen=True)
 class Failure:
     """Why a job ended without a result; the others go on."""
 
@@ -58,33 +74,46 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ended:
-    """A job that has ended.
+    """A stack that has ended.
 
     Attributes:
-        result: What came of it.
-        seconds: How long it was worked on.
+        results: What came of its jobs, in their order.
+        seconds: How long they were worked on, together.
     """
 
-    result: "Result"
+    results: "tuple[Result, ...]"
     seconds: float
 
+    @classmethod
+    def alike(cls, stack: Stack, result: "Result", seconds: float = 0.0) -> "Ended":
+        """The same came of all jobs."""
+        return cls((result,) * len(stack.jobs), seconds)
 
-def perform(workplace: "Workplace", job: Job) -> Ended:
-    """Do one job; a mistake of its own is a result, too."""
+
+def perform(workplace: "Workplace", stack: Stack) -> Ended:
+    """Do one stack; a mistake of its own is a result, too."""
     start = time.monotonic()
-    result: Result
     try:
-        if job.trial is None:
-            result = workplace.train_source(job.seed)
-        else:
-            result = workplace.fit_trial(job.trial)
+        results = tuple(_outcomes(workplace, stack))
     except RecordsError as error:
-        result = Halt(error.problems)
+        results = Ended.alike(stack, Halt(error.problems)).results
     except HeadstartError as error:
-        result = Failure(str(error))
+        results = Ended.alike(stack, Failure(str(error))).results
     except Exception as error:  # whatever it is, it must not take the other trials with it
-        result = Failure(explain(error))
-    return Ended(result, time.monotonic() - start)
+        results = Ended.alike(stack, Failure(explain(error))).results
+    return Ended(results, time.monotonic() - start)
+
+
+def _outcomes(workplace: "Workplace", stack: Stack) -> "Iterator[Result]":
+    """What came of each job."""
+    outcomes: Sequence[SourceOutcome | TrialOutcome | HeadstartError]
+    trials = [job.trial for job in stack.jobs if job.trial is not None]
+    if trials:
+        outcomes = workplace.fit_trials(trials)
+    else:
+        outcomes = workplace.train_sources([job.seed for job in stack.jobs])
+    for outcome in outcomes:
+        yield Failure(str(outcome)) if isinstance(outcome, HeadstartError) else outcome
 
 
 def explain(error: BaseException) -> str:

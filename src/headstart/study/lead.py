@@ -1,17 +1,21 @@
 """Leading: hand out sources and trials, write down what comes back, tell how it goes."""
 
 import time
-from collections import deque
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from headstart.errors import NetworkError, RecordsError
 from headstart.networks.sources import check_source
-from headstart.study.jobs import Ended, Failure, Halt, Job
+from headstart.study.jobs import Failure, Halt, Job, Stack
+from headstart.study.lineup import LineUp
 from headstart.study.pace import Pace, pictures_trained_on
 from headstart.study.progress import Listener, Progress
 from headstart.study.records import Records, SourceOutcome, State, TrialKey, TrialOutcome
 from headstart.study.runner import Runner
 from headstart.study.workplace import Workplace, source_file
+
+if TYPE_CHECKING:
+    from headstart.study.jobs import Result
 
 
 class Lead:
@@ -38,9 +42,8 @@ class Lead:
         self._runner = runner
         self._listener = listener
         self._pace = Pace(pictures_trained_on(workplace))
-        self._ready: deque[Job] = deque()
         self._blocked: dict[int, list[Job]] = {}
-        self._in_hand: dict[Job, float] = {}
+        self._in_hand: dict[Stack, float] = {}
         states = records.states()
         self._states: dict[TrialKey, State] = {key: states[key] for key in keys}
 
@@ -54,21 +57,27 @@ class Lead:
         self._tell()
         while self._ready or self._in_hand:
             while self._ready and len(self._in_hand) < self._runner.slots:
-                self._start(self._ready.popleft())
-            for job, ended in self._runner.finished():
-                del self._in_hand[job]
-                self._take(job, ended)
+                self._start(self._ready.take())
+            for stack, ended in self._runner.finished():
+                del self._in_hand[stack]
+                for job, result in zip(stack.jobs, ended.results, strict=True):
+                    self._take(job, result, ended.seconds / len(stack.jobs))
 
     def _line_up(self) -> None:
-        """Sources first: trials that need none fill the gaps at the end."""
+        """Find out what is ready, and what waits for a source."""
+        ready: list[Job] = []
         at_hand = self._sources_at_hand()
         for key in (key for key, state in self._states.items() if state == "waiting"):
             job = self._job(key)
             if job.needs_source and job.seed not in at_hand:
                 self._blocked.setdefault(job.seed, []).append(job)
             else:
-                self._ready.append(job)
-        self._ready.extendleft(Job(seed) for seed in reversed(self._blocked))
+                ready.append(job)
+        sources = [Job(seed) for seed in self._blocked]
+        blocked = [job for jobs in self._blocked.values() for job in jobs]
+        alike, slots = self._workplace.alike, self._runner.slots
+        self._ready = LineUp(alike, [*sources, *ready, *blocked], slots)
+        self._ready.add([*sources, *ready])
 
     def _job(self, key: TrialKey) -> Job:
         study = self._workplace.study
@@ -87,26 +96,25 @@ class Lead:
                 at_hand.add(seed)
         return at_hand
 
-    def _start(self, job: Job) -> None:
-        self._in_hand[job] = time.monotonic()
-        if job.trial is not None:
-            self._records.start(job.trial)
-            self._states[job.trial] = "running"
-        self._runner.submit(job)
+    def _start(self, stack: Stack) -> None:
+        self._in_hand[stack] = time.monotonic()
+        for trial in (job.trial for job in stack.jobs if job.trial is not None):
+            self._records.start(trial)
+            self._states[trial] = "running"
+        self._runner.submit(stack)
         self._tell()
 
-    def _take(self, job: Job, ended: Ended) -> None:
-        """Write down what came of a job."""
-        result = ended.result
+    def _take(self, job: Job, result: "Result", seconds: float) -> None:
+        """Write down what came of a job that took so long."""
         if isinstance(result, Halt):
             raise RecordsError(*result.problems)
         if isinstance(result, Failure):
             self._fail(job, result.reason)
             return
-        self._pace.note(job, ended.seconds)
+        self._pace.note(job, seconds)
         if isinstance(result, SourceOutcome):
             self._records.add_source(job.seed, result)
-            self._ready.extendleft(reversed(self._blocked.pop(job.seed)))
+            self._ready.add(self._blocked.pop(job.seed))
         elif job.trial is not None:
             self._records.complete(job.trial, result)
             self._states[job.trial] = "complete"
@@ -129,7 +137,11 @@ class Lead:
         states = list(self._states.values())
         now = time.monotonic()
         waiting = [*self._ready, *(job for jobs in self._blocked.values() for job in jobs)]
-        spent = {job: now - taken for job, taken in self._in_hand.items()}
+        spent = {
+            job: (now - taken) / len(stack.jobs)
+            for stack, taken in self._in_hand.items()
+            for job in stack.jobs
+        }
         self._listener(
             Progress(
                 doing="training",

@@ -1,7 +1,7 @@
 """The runner: does a study's jobs, in this process or in several, and tells what happens.
 
-Whoever leads hands out at most as many jobs as there are slots, so that what is recorded as running
-is what is in hand.
+Whoever leads hands out at most as many stacks of jobs as there are slots, so that what is recorded
+as running is what is in hand.
 """
 
 import signal
@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Protocol, cast
 
-from headstart.study.jobs import Ended, Failure, Job, perform
+from headstart.study.jobs import Ended, Failure, Stack, perform
 from headstart.study.worker import READY, Warned, start_worker
 from headstart.study.workplace import Workplace
 
@@ -22,40 +22,40 @@ _FALSE_STARTS = 3  # so many workers in a row that never got ready, and no other
 
 
 class Runner(Protocol):
-    """Does jobs somewhere. A cluster's runner would be another of these."""
+    """Does stacks of jobs somewhere. A cluster's runner would be another of these."""
 
     @property
     def slots(self) -> int:
-        """How many jobs it can have in hand."""
+        """How many stacks it can have in hand."""
 
-    def submit(self, job: Job) -> None:
-        """Take a job in hand."""
+    def submit(self, stack: Stack) -> None:
+        """Take a stack in hand."""
 
-    def finished(self) -> Iterator[tuple[Job, Ended]]:
-        """Wait until at least one job has ended; give all that have."""
+    def finished(self) -> Iterator[tuple[Stack, Ended]]:
+        """Wait until at least one stack has ended; give all that have."""
 
     def close(self) -> None:
-        """Let go of everything, unfinished jobs too."""
+        """Let go of everything, unfinished stacks too."""
 
 
 class InlineRunner:
-    """Does each job at once, in this process."""
+    """Does each stack at once, in this process."""
 
     slots = 1
 
     def __init__(self, workplace: Workplace) -> None:
         self._workplace = workplace
-        self._job: Job | None = None
+        self._stack: Stack | None = None
 
-    def submit(self, job: Job) -> None:
-        """Take a job in hand; it is done when asked for."""
-        self._job = job
+    def submit(self, stack: Stack) -> None:
+        """Take a stack in hand; it is done when asked for."""
+        self._stack = stack
 
-    def finished(self) -> Iterator[tuple[Job, Ended]]:
-        """Do the job in hand."""
-        if self._job is not None:
-            job, self._job = self._job, None
-            yield job, perform(self._workplace, job)
+    def finished(self) -> Iterator[tuple[Stack, Ended]]:
+        """Do the stack in hand."""
+        if self._stack is not None:
+            stack, self._stack = self._stack, None
+            yield stack, perform(self._workplace, stack)
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -63,11 +63,11 @@ class InlineRunner:
 
 @dataclass(eq=False)
 class _Worker:
-    """A worker process, and the job that it has in hand."""
+    """A worker process, and the stack that it has in hand."""
 
     process: SpawnProcess
     connection: Connection
-    job: Job | None = None
+    stack: Stack | None = None
     ready: bool = False
 
     def stop(self) -> None:
@@ -80,34 +80,35 @@ class _Worker:
 
 
 class ProcessRunner:
-    """Does jobs in worker processes, each with a workplace of its own and one job at a time.
+    """Does stacks in worker processes, each with a workplace of its own and one stack at a time.
 
-    A worker that dies takes only its own job with it; the next job starts a new one. When several
-    in a row die before they are ready, no more are started, and what is left fails with the reason.
+    A worker that dies takes only its own stack with it; the next stack starts a new one. When
+    several in a row die before they are ready, no more are started, and what is left fails with the
+    reason.
     """
 
     def __init__(self, workplace: Workplace, workers: int) -> None:
         self.slots = workers
         self._workplace = workplace
         self._workers: list[_Worker] = []
-        self._ended: list[tuple[Job, Ended]] = []
+        self._ended: list[tuple[Stack, Ended]] = []
         self._false_starts = 0
         self._why_not = Failure("")
         self._told: set[str] = set()
 
-    def submit(self, job: Job) -> None:
-        """Hand a job to a worker, a new one where none is idle."""
+    def submit(self, stack: Stack) -> None:
+        """Hand a stack to a worker, a new one where none is idle."""
         if self._false_starts >= _FALSE_STARTS:
-            self._ended.append((job, Ended(self._why_not, 0.0)))
+            self._ended.append((stack, Ended.alike(stack, self._why_not)))
             return
         worker = self._idle() or self._new()
-        worker.job = job
+        worker.stack = stack
         with suppress(BrokenPipeError, ConnectionResetError):  # its end is told by `finished`
-            worker.connection.send(job)
+            worker.connection.send(stack)
 
     def _idle(self) -> _Worker | None:
         """A worker with nothing to do; those that died meanwhile are let go."""
-        for worker in [worker for worker in self._workers if worker.job is None]:
+        for worker in [worker for worker in self._workers if worker.stack is None]:
             if worker.process.is_alive():
                 return worker
             self._workers.remove(worker)
@@ -121,10 +122,10 @@ class ProcessRunner:
             worker.connection.send(self._workplace)
         return worker
 
-    def finished(self) -> Iterator[tuple[Job, Ended]]:
-        """Wait for jobs; a worker that died makes its job a failure."""
+    def finished(self) -> Iterator[tuple[Stack, Ended]]:
+        """Wait for stacks; a worker that died makes the jobs of its own failures."""
         while not self._ended:
-            busy = {w.connection: w for w in self._workers if w.job is not None}
+            busy = {w.connection: w for w in self._workers if w.stack is not None}
             if not busy:
                 return
             for connection in wait(list(busy), _PATIENCE_SECONDS):
@@ -145,28 +146,28 @@ class ProcessRunner:
                 self._told.add(message.text)
                 warnings.warn(message.text, stacklevel=2)
         elif isinstance(message, Ended):
-            self._end_job(worker, message)
+            self._end_stack(worker, message)
         else:
             self._bury(worker, message)
 
     def _bury(self, worker: _Worker, why: Failure) -> None:
         """Give up a worker that died, or that could not start.
 
-        A job whose worker never got ready was not begun: another worker may have it.
+        A stack whose worker never got ready was not begun: another worker may have it.
         """
         self._workers.remove(worker)
         worker.stop()
-        assert worker.job is not None
+        assert worker.stack is not None
         if worker.ready:
-            self._end_job(worker, Ended(why, 0.0))
+            self._end_stack(worker, Ended.alike(worker.stack, why))
         else:
             self._false_starts, self._why_not = self._false_starts + 1, why
-            self.submit(worker.job)
+            self.submit(worker.stack)
 
-    def _end_job(self, worker: _Worker, ended: Ended) -> None:
-        assert worker.job is not None
-        self._ended.append((worker.job, ended))
-        worker.job = None
+    def _end_stack(self, worker: _Worker, ended: Ended) -> None:
+        assert worker.stack is not None
+        self._ended.append((worker.stack, ended))
+        worker.stack = None
 
     def close(self) -> None:
         """Stop the workers, whatever they are doing."""

@@ -1,8 +1,8 @@
-"""A worker: a process that does one job after another and never outlives its leader.
+"""A worker: a process that does one stack of jobs after another and never outlives its leader.
 
-The two talk over one pipe. The leader sends a workplace, then jobs; the worker answers `READY`,
-then for each job what came of it, and warnings as they arise. When the leader's end of the pipe
-closes, for whatever reason, the worker ends.
+The two talk over one pipe. The leader sends a workplace, then stacks; the worker answers
+`READY`, then for each stack what came of it, and warnings as they arise. When the leader's end of
+the pipe closes, for whatever reason, the worker ends.
 """
 
 import os
@@ -20,7 +20,7 @@ from multiprocessing.context import SpawnProcess
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from headstart.study.jobs import Failure, Job, explain, perform
+from headstart.study.jobs import Failure, Stack, explain, perform
 
 if TYPE_CHECKING:
     from headstart.study.workplace import Workplace
@@ -92,11 +92,11 @@ def work(leader: Connection) -> None:
     except Exception as error:  # the leader must learn why, whatever it is
         _send(leader, Failure(f"a worker process could not start: {explain(error)}"))
         return
-    jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(leader, jobs), daemon=True).start()
+    stacks: queue.SimpleQueue[Stack] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(leader, stacks), daemon=True).start()
     _send(leader, READY)
     while True:
-        _send(leader, perform(workplace, jobs.get()))
+        _send(leader, perform(workplace, stacks.get()))
 
 
 def _opened(leader: Connection) -> "Workplace":
@@ -111,11 +111,11 @@ def _opened(leader: Connection) -> "Workplace":
     return workplace
 
 
-def _listen(leader: Connection, jobs: "queue.SimpleQueue[Job]") -> None:
-    """Take jobs in; end the process at once when the leader is gone or wants no more."""
+def _listen(leader: Connection, stacks: "queue.SimpleQueue[Stack]") -> None:
+    """Take stacks in; end the process at once when the leader is gone or wants no more."""
     try:
         while True:
-            jobs.put(leader.recv())
+            stacks.put(leader.recv())
     except (EOFError, OSError):
         os._exit(0)
 

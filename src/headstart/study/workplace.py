@@ -23,7 +23,7 @@ from headstart.engine.cuts import Cut
 from headstart.engine.extract import Extracting
 from headstart.engine.keeper import NO_DOOR, Doorway, Keeper
 from headstart.engine.limits import NO_LIMITS, MachineLimits
-from headstart.errors import NetworkError, RecordsError, StudyError
+from headstart.errors import HeadstartError, NetworkError, RecordsError, StudyError, TrainingError
 from headstart.networks.builders import build_network
 from headstart.networks.groups import HEAD, Network, count_parameters, take_groups, weights_hash
 from headstart.networks.sources import (
@@ -48,13 +48,14 @@ from headstart.study.pictures import (
 )
 from headstart.study.records import SourceOutcome, TrialKey, TrialOutcome
 from headstart.study.spec import Study
+from headstart.study.together import Alike, Begun, fit_together
 from headstart.training.batches import Batches
 from headstart.training.checkpoints import Checkpoints
 from headstart.training.devices import choose_device, describe_device, deterministic
-from headstart.training.entry import Enter
 from headstart.training.evaluate import predict_probabilities
 from headstart.training.fit import Fit, fit, set_modes
 from headstart.training.rate_finder import RateCurve, find_rate
+from headstart.training.stacking.members import NotStackableError
 
 
 def source_file(seed: int) -> str:
@@ -317,25 +318,47 @@ class Workplace:
         budgets = [task.budget_rows(each, seed, stored=self._stored) for each in wanted]
         return np.concatenate([*budgets, task.valid_rows, task.test.rows])
 
+    @cached_property
+    def alike(self) -> Alike:
+        """Tells which sources and trials are trained together."""
+        return Alike(self)
+
     def train_source(self, seed: int) -> SourceOutcome:
         """Train the source of a seed and save it below the study's folder."""
-        source = self.study.source
-        assert source is not None
-        task = self.source_task(seed)
+        (outcome,) = self.train_sources([seed])
+        if isinstance(outcome, TrainingError):
+            raise outcome
+        return outcome
+
+    def train_sources(self, seeds: Sequence[int]) -> list[SourceOutcome | TrainingError]:
+        """Train the sources of some seeds that are alike, and save them; see `train_source`."""
         with deterministic(self.study.study.threads, self.device):
-            network = self.placed(self.network(task, seed))
-            plan = self.source_plan(network)
-            train, valid = (self._batches(part, seed, network) for part in (task.train, task.valid))
-            result = fit(
-                network, plan, train, valid, seed,
-                class_names=task.class_names, checkpoints=self._checkpoints("source", seed),
-            )  # fmt: skip
+            begun = [self._source_begun(seed) for seed in seeds]
+            if self.alike.source(seeds[0]) is not None:
+                fits = fit_together(begun)
+            else:
+                fits = [self._fit(one, self._checkpoints("source", one.seed)) for one in begun]
+        return [
+            result if isinstance(result, TrainingError) else self._source_done(one, result)
+            for one, result in zip(begun, fits, strict=True)
+        ]
+
+    def _source_begun(self, seed: int) -> Begun:
+        task = self.source_task(seed)
+        network = self.placed(self.network(task, seed))
+        plan = self.source_plan(network)
+        train, valid = (self._batches(part, seed, network) for part in (task.train, task.valid))
+        return Begun(network, plan, train, valid, task, seed)
+
+    def _source_done(self, begun: Begun, result: Fit) -> SourceOutcome:
+        """Save a source that was trained."""
+        seed, network = begun.seed, begun.network
         network.pretrained = True
         description = SourceDescription(
             network=self.study.network,
             head=self.study.head,
             picture_shape=self.images.picture_shape,
-            class_names=task.class_names,
+            class_names=begun.task.class_names,
             steps=result.steps,
             val_accuracy=result.val_accuracy,
             val_loss=result.val_loss,
@@ -369,14 +392,25 @@ class Workplace:
 
     def fit_trial(self, key: TrialKey) -> TrialOutcome:
         """Train one trial and predict; nothing here knows a test label."""
-        task = self.task(key.seed)
+        (outcome,) = self.fit_trials([key])
+        if isinstance(outcome, HeadstartError):
+            raise outcome
+        return outcome
+
+    def fit_trials(self, keys: Sequence[TrialKey]) -> list[TrialOutcome | HeadstartError]:
+        """Train some trials that are alike (`alike`) and predict; see `fit_trial`."""
         with deterministic(self.study.study.threads, self.device):
-            doorway = NO_DOOR if self.naive else self._doorway_of(key)
-            network, plan, result, valid = self._fitted(key, task, doorway.enter)
-            test = valid.of_rows(task.test.rows)
-            model, (valid_inputs, test_inputs) = doorway.behind(network, plan, valid, test)
-            val_probabilities = predict_probabilities(network, valid_inputs, model)
-            test_probabilities = predict_probabilities(network, test_inputs, model)
+            return [
+                fitted if isinstance(fitted, HeadstartError) else self._outcome(key, *fitted)
+                for key, fitted in zip(keys, self._fitted(keys), strict=True)
+            ]
+
+    def _outcome(self, key: TrialKey, begun: Begun, result: Fit) -> TrialOutcome:
+        """What a trial says once it is trained."""
+        network, plan, valid, task = begun.network, begun.plan, begun.valid, begun.task
+        test = valid.of_rows(task.test.rows)
+        door = NO_DOOR if self.naive else self._doorway_of(key)
+        model, (valid_inputs, test_inputs) = door.behind(network, plan, valid, test)
         return TrialOutcome(
             val_accuracy=result.val_accuracy,
             val_loss=result.val_loss,
@@ -387,8 +421,8 @@ class Workplace:
             curve=result.epochs,
             weights_hash=weights_hash(network.state_dict()),
             device=describe_device(self.device),
-            val_probabilities=val_probabilities,
-            test_probabilities=test_probabilities,
+            val_probabilities=predict_probabilities(network, valid_inputs, model),
+            test_probabilities=predict_probabilities(network, test_inputs, model),
             val_rows=task.valid_rows,
             val_labels=task.valid.labels,
         )
@@ -396,37 +430,71 @@ class Workplace:
     def trained(self, key: TrialKey) -> Network:
         """The network of one trial, trained (again): the same bits as the trial's, on the CPU."""
         with deterministic(self.study.study.threads, self.device):
-            enter = NO_DOOR.enter if self.naive else self._doorway_of(key).enter
-            return self._fitted(key, self.task(key.seed), enter)[0].cpu()
+            (fitted,) = self._fitted([key])
+        if isinstance(fitted, HeadstartError):
+            raise fitted
+        return fitted[0].network.cpu()
 
     def range_test(self, key: TrialKey) -> RateCurve:
         """What rising rates do in the first phase of a trial (`find_rate`)."""
-        task = self.task(key.seed)
         with deterministic(self.study.study.threads, self.device):
-            network, plan, train, _ = self._begun(key, task)
-            return find_rate(network, plan, train, key.seed, class_names=task.class_names)
+            begun = self._begun(key)
+            return find_rate(
+                begun.network, begun.plan, begun.train, key.seed,
+                class_names=begun.task.class_names,
+            )  # fmt: skip
 
-    def _begun(self, key: TrialKey, task: Task) -> tuple[Network, Plan, Batches, Batches]:
-        """The network that a trial starts from, its plan, what it learns and chooses from."""
-        seed = key.seed
+    def _begun(self, key: TrialKey) -> Begun:
+        """What is there before a trial's fit begins."""
+        task, seed = self.task(key.seed), key.seed
         examples = task.examples(task.budget_rows(key.labels, seed, stored=self._stored))
         plan = self.plan_of(key)
         network = self.placed(self.start(task, seed, plan, key.labels))
         train, valid = (self._batches(part, seed, network) for part in (examples, task.valid))
-        return network, plan, train, valid
+        enter = NO_DOOR.enter if self.naive else self._doorway_of(key).enter
+        return Begun(network, plan, train, valid, task, seed, enter)
 
-    def _fitted(
-        self, key: TrialKey, task: Task, enter: Enter
-    ) -> tuple[Network, Plan, Fit, Batches]:
-        """A trial's network once it is trained, and what belongs to it."""
-        seed = key.seed
-        network, plan, train, valid = self._begun(key, task)
-        result = fit(
-            network, plan, train, valid, drawn_seed(seed, plan), enter=enter,
-            class_names=task.class_names,
-            checkpoints=self._checkpoints("trial", key.strategy, seed, key.labels),
+    def _fitted(self, keys: Sequence[TrialKey]) -> list[tuple[Begun, Fit] | HeadstartError]:
+        """Some trials that are alike once they are trained, or why one could not be."""
+        if self.alike.trial(keys[0]) is None:
+            return [self._fitted_alone(key) for key in keys]
+        found = {key: self._begun_or_not(key) for key in keys}
+        ready = {key: one for key, one in found.items() if isinstance(one, Begun)}
+        try:
+            fits = dict(zip(ready, fit_together(list(ready.values())), strict=True))
+        except NotStackableError:  # such as for want of room for features
+            return [self._fitted_alone(key) for key in keys]
+        fitted: list[tuple[Begun, Fit] | HeadstartError] = []
+        for key, one in found.items():
+            result = fits[key] if isinstance(one, Begun) else one
+            if isinstance(one, Begun) and isinstance(result, Fit):
+                fitted.append((one, result))
+            elif isinstance(result, HeadstartError):
+                fitted.append(result)
+        return fitted
+
+    def _begun_or_not(self, key: TrialKey) -> Begun | HeadstartError:
+        """A trial of a stack, whose others go on without one that cannot begin."""
+        try:
+            return self._begun(key)
+        except RecordsError:  # which is no fault of this one trial
+            raise
+        except HeadstartError as error:
+            return error
+
+    def _fitted_alone(self, key: TrialKey) -> tuple[Begun, Fit]:
+        """A trial that is fitted by itself."""
+        begun = self._begun(key)
+        checkpoints = self._checkpoints("trial", key.strategy, key.seed, key.labels)
+        return begun, self._fit(begun, checkpoints)
+
+    def _fit(self, begun: Begun, checkpoints: Checkpoints) -> Fit:
+        """Fit one by itself."""
+        return fit(
+            begun.network, begun.plan, begun.train, begun.valid,
+            drawn_seed(begun.seed, begun.plan), enter=begun.enter,
+            class_names=begun.task.class_names, checkpoints=checkpoints,
         )  # fmt: skip
-        return network, plan, result, valid
 
     def _checkpoints(self, *what: str | int) -> Checkpoints:
         """Where a long fit keeps how far it is; names of strategies may hold any character."""

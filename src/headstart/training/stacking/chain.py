@@ -135,6 +135,12 @@ def links_of(modules: Sequence[nn.Module], dimensions: int) -> tuple[Link, ...] 
     return tuple(links) if _ends_well(links) else None
 
 
+def drops_first(links: Sequence[Link]) -> bool:
+    """Whether inputs are dropped out before the first dense layer."""
+    first = next(place for place, link in enumerate(links) if isinstance(link, Dense))
+    return any(isinstance(link, Drop) for link in links[:first])
+
+
 def _ends_well(links: Sequence[Link]) -> bool:
     """Whether a dense layer gives the logits, and none is so narrow that it has no matrix."""
     if not links or not isinstance(links[-1], Dense):

@@ -4,30 +4,34 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from headstart.errors import TrainingError
 from headstart.networks.selections import has_statistics
 from headstart.strategies.plan import Phase
 from headstart.strategies.recipe import PLAIN
-from headstart.training.batches import batch_sizes
 from headstart.training.courses import Clock, Epoch, check_finite, picture_order
 from headstart.training.fit import set_modes
 from headstart.training.objective import Objective
 from headstart.training.schedules import rate_factor
+from headstart.training.stacking.batching import Batching
 from headstart.training.stacking.chain import Dense, Link
 from headstart.training.stacking.learning import Flat, FusedRules, Learner, PlainDescent
-from headstart.training.stacking.members import Member, Way, learning_rates, way_through
+from headstart.training.stacking.members import (
+    Member,
+    NotStackableError,
+    Way,
+    learning_rates,
+    way_through,
+)
 from headstart.training.stacking.objective import Losses
 from headstart.training.stacking.passes import Passes
 from headstart.training.stacking.room import Room
-from headstart.training.stacking.supply import Supply
+from headstart.training.stacking.supply import Ordered, Supply
 from headstart.training.stacking.weights import Layout, give_back, take_in
 
-_EVALUATED = 256  # pictures of each trial at a time
+EVALUATED = 128  # pictures of each trial at a time
 
 
 @dataclass(eq=False)
@@ -98,9 +102,12 @@ class StackedCourse:
         self._learner = self._new_learner(weights)
         self._average: Flat = {}
         self._steps = 0
-        lone = not any(has_statistics(each) for each in trials[0].member.network.modules())
-        self._sizes = batch_sizes(len(self._train), self.phase.batch_size, lone_picture=lone)
-        self._total = self.phase.steps or len(self._sizes) * (self.phase.epochs or 0)
+        normed = any(has_statistics(each) for each in trials[0].member.network.modules())
+        self._batching = [
+            Batching.of(self.phase, count, normed=normed) for count in self._train.counts
+        ]
+        self._rows = self._batching[0].rows
+        self._total = self.phase.steps or self._batching[0].steps * (self.phase.epochs or 0)
         for trial in trials:
             trial.begin_phase()
         self._set_up()
@@ -112,13 +119,13 @@ class StackedCourse:
         """Where a trial enters the phase.
 
         Raises:
-            TrainingError: If what it trains through cannot be stacked.
+            NotStackableError: If what it trains through cannot be stacked.
         """
         set_modes(member.network, phase)
         entry = member.enter(member.network, phase, member.train, member.valid)
         way = way_through(member.network, phase, entry)
         if way is None:
-            raise TrainingError(
+            raise NotStackableError(
                 f"phase {phase.name!r} cannot be trained in a stack: fit its trials one by one"
             )
         return way
@@ -132,16 +139,24 @@ class StackedCourse:
     def _set_up(self) -> None:
         """Make room for the trials that are there now."""
         self._layers = self._layout.layers({**self._frozen, **self._learner.weights})
-        labels = self._train.labels
+        units = self._dense[-1].outputs
         objectives = [
-            Objective(phase.recipe, labels[place], trial.member.class_names)
+            Objective(phase.recipe, self._train.labels(place), trial.member.class_names)
             for place, (trial, phase) in enumerate(self._pairs())
         ]
-        units = self._dense[-1].outputs
         self._losses = Losses(objectives, units)
-        plain = Objective(PLAIN, labels[0], ())
-        self._plain = Losses([plain] * len(labels), units)
-        self._passes: dict[tuple[int, bool], tuple[Passes, Room]] = {}
+        plain = Objective(PLAIN, self._train.labels(0), ())
+        self._plain = Losses([plain] * len(objectives), units)
+        streams = [trial.stream for trial in self._trials]
+        self._passes = self._new_passes(self._rows, streams)
+        self._gradient = Room.make(*self._passes.logits.each.shape)
+        self._looks = self._new_passes(EVALUATED, None)
+        in_order = [torch.arange(count) for count in self._valid.counts]
+        self._judged = self._valid.in_orders(in_order, EVALUATED)
+
+    def _new_passes(self, rows: int, streams: list[torch.Generator] | None) -> Passes:
+        first = self._layout.first_learning()
+        return Passes(self._links, len(self._trials), self._train.width, rows, streams, first)
 
     def go(self) -> None:
         """Train until the phase is over for every trial; leave what was learned in the networks."""
@@ -200,6 +215,7 @@ class StackedCourse:
             return
         chosen = torch.tensor(going)
         self._train, self._valid = self._train.of(chosen), self._valid.of(chosen)
+        self._batching = [self._batching[place] for place in going]
         self._layout = self._layout.of(chosen)
         self._frozen = {part: each[chosen] for part, each in self._frozen.items()}
         self._average = {part: each[chosen] for part, each in self._average.items()}
@@ -210,52 +226,44 @@ class StackedCourse:
 
     def _one_epoch(self, of_phase: int) -> list[float]:
         """One pass over the pictures (or what is left of the steps); the mean losses."""
-        labels = self._train.labels
-        orders = torch.stack(
-            [
-                picture_order(phase.recipe.order, trial.member.seed, trial.first + of_phase, own)
-                for (trial, phase), own in zip(self._pairs(), labels, strict=True)
-            ]
-        )
-        labels, rows = labels.gather(1, orders), orders.numpy()
+        orders = [
+            picture_order(
+                phase.recipe.order,
+                trial.member.seed,
+                trial.first + of_phase,
+                self._train.labels(place),
+            )
+            for place, (trial, phase) in enumerate(self._pairs())
+        ]
+        ordered = self._train.in_orders(orders, self._rows)
         total = torch.zeros(len(self._trials))
-        seen = 0
-        for size in self._sizes:
+        seen = torch.zeros(len(self._trials))
+        counts: list[int] = []
+        for step in range(self._batching[0].steps):
             if self._steps == self._total:
                 break
-            batch = slice(seen, seen + size)
-            total += self._step(rows[:, batch], labels[:, batch]) * size
-            seen += size
-        return (total.double() / seen).tolist()
+            before, counts = counts, [each.sizes[step] for each in self._batching]
+            if counts != before:
+                self._passes.draw_for(counts)
+                pictures = torch.tensor(counts)
+            start = step * self.phase.batch_size
+            total += self._step(ordered, slice(start, start + self._rows), pictures) * pictures
+            seen += pictures
+        return (total / seen).tolist()
 
-    def _step(self, rows: NDArray[np.int64], labels: Tensor) -> Tensor:
+    def _step(self, ordered: Ordered, batch: slice, counts: Tensor) -> Tensor:
         """One step of every trial; their losses before it."""
-        passes, gradient = self._ready(rows.shape[1], training=True)
+        passes, gradient = self._passes, self._gradient
         self._learner.begin(rate_factor(self.phase.schedule, self._steps, self._total))
-        self._train.fill(passes.inputs, rows)
-        losses = self._losses(passes.forward(self._layers), labels, gradient)
+        self._train.fill(passes.inputs, ordered.rows[:, batch])
+        logits = passes.forward(self._layers)
+        losses = self._losses(logits, ordered.labels[:, batch], counts, gradient)
         passes.backward(gradient, self._layers, self._learner)
         self._learner.end()
         self._steps += 1
         if self.phase.recipe.ema:
             self._average_in(1 - self.phase.recipe.ema)
         return losses
-
-    def _ready(self, rows: int, *, training: bool) -> tuple[Passes, Room]:
-        """The passes of batches of a size, and room for the gradient of their logits."""
-        key = (rows, training)
-        if key not in self._passes:
-            streams = [trial.stream for trial in self._trials] if training else None
-            passes = Passes(
-                self._links,
-                len(self._trials),
-                self._train.width,
-                rows,
-                streams,
-                self._layout.first_learning(),
-            )
-            self._passes[key] = passes, Room.make(*passes.logits.each.shape)
-        return self._passes[key]
 
     def _average_in(self, share: float) -> None:
         """Take the weights as they are now into their average."""
@@ -269,19 +277,21 @@ class StackedCourse:
     def _evaluate(self, shown: Flat) -> list[tuple[float, float]]:
         """Validation loss and accuracy of every trial, with these weights."""
         layers = self._layout.layers({**self._frozen, **shown})
-        trials, count = self._valid.labels.shape
-        total = torch.zeros(trials, dtype=torch.float64)
-        right = torch.zeros(trials, dtype=torch.int64)
-        for start in range(0, count, _EVALUATED):
-            rows = np.arange(start, min(start + _EVALUATED, count))
-            passes, _ = self._ready(len(rows), training=False)
-            labels = self._valid.labels[:, rows]
-            self._valid.fill(passes.inputs, np.broadcast_to(rows, (trials, len(rows))))
-            logits = passes.forward(layers)
-            total += self._plain(logits, labels).double() * len(rows)
-            said = logits.each[:, : len(rows)].softmax(-1).argmax(-1)
-            right += (said == labels).sum(1)
+        counts = torch.tensor(self._valid.counts)
+        total = torch.zeros(len(counts), dtype=torch.float64)
+        right = torch.zeros(len(counts), dtype=torch.int64)
+        for start in range(0, int(counts.max()), EVALUATED):
+            chosen = slice(start, start + EVALUATED)
+            self._valid.fill(self._looks.inputs, self._judged.rows[:, chosen])
+            logits = self._looks.forward(layers)
+            labels, here = self._judged.labels[:, chosen], (counts - start).clamp(0, EVALUATED)
+            losses = self._plain(logits, labels, here) * here
+            total += losses.where(here > 0, 0.0).double()
+            hits = logits.each.softmax(-1).argmax(-1) == labels
+            right += (hits & (torch.arange(EVALUATED) < here[:, None])).sum(1)
         return [
             (loss / count, hits / count)
-            for loss, hits in zip(total.tolist(), right.tolist(), strict=True)
+            for loss, hits, count in zip(
+                total.tolist(), right.tolist(), self._valid.counts, strict=True
+            )
         ]

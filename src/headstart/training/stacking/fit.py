@@ -31,7 +31,9 @@ def fit_stacked(members: Sequence[Member]) -> list[Fit | TrainingError]:
         as they would have been. Seconds are its share of the stack's.
 
     Raises:
-        TrainingError: If there are no labelled pictures, or a phase cannot be stacked.
+        TrainingError: If there are no labelled pictures.
+        NotStackableError: If a phase cannot be stacked; the networks may have been trained in
+            phases before it.
         StudyError: If a plan does not fit its network.
     """
     for member in members:

@@ -1,24 +1,32 @@
 """Members of a stack, and the way each takes through its network."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 
 from torch import Tensor, nn
 
+from headstart.errors import TrainingError
 from headstart.networks.groups import Network
 from headstart.strategies.plan import Phase, Plan
 from headstart.training.batches import Inputs, StoredInputs
 from headstart.training.entry import Enter, Entry, at_the_pictures
 from headstart.training.stacking.chain import (
     Dense,
-    Drop,
     Link,
     Model,
+    drops_first,
     links_of,
     modules_of,
 )
 from headstart.training.stacking.supply import can_supply, columns_of, drops_in_storage_order
 from headstart.training.stacking.weights import Kind, Rates
+
+_PLAN = frozenset({"fresh", "zero_head", "draw"})
+_PHASE = frozenset({"recipe", "only"})
+
+
+class NotStackableError(TrainingError):
+    """A phase goes through something that a stack cannot do: its trials are fitted one by one."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,9 @@ def way_through(network: Network, phase: Phase, entry: Entry) -> Way | None:
         return None
     dimensions = _dimensions(entry.train)
     found = chain_behind(network, phase, entry.model, dimensions)
-    if found is None or (dimensions > 1 and not _draws_alike(found[1], entry.train)):
+    if found is None:
+        return None
+    if dimensions > 1 and drops_first(found[1]) and not drops_in_storage_order(entry.train):
         return None
     modules, links, learning = found
     return Way(entry, modules, links, columns_of(entry.train), learning)
@@ -106,15 +116,26 @@ def chain_behind(
 
 def can_follow(plan: Plan) -> bool:
     """Whether a stack can do all that a plan asks for, whatever the network."""
-    return plan.interpolation is None and all(map(_can_train, plan.phases))
+    plain = _as_usual(plan, _PLAN) and plan.start != "own"
+    return plain and all(_can_train(phase) for phase in plan.phases)
 
 
 def _can_train(phase: Phase) -> bool:
-    exotic = phase.solver or phase.low_rank or phase.regularisers or phase.rate_rule != "group"
+    recipe = phase.recipe
     return (
-        not (exotic or phase.augments or phase.views)
-        and phase.recipe.precision in ("auto", "float32")
+        _as_usual(phase, _PHASE)
+        and not (phase.augments or phase.views)
+        and recipe.precision in ("auto", "float32")
         and phase.batch_size > 1
+    )
+
+
+def _as_usual(asked: Plan | Phase, known: frozenset[str]) -> bool:
+    """Whether all options have their defaults, but for those that a stack knows."""
+    return all(
+        getattr(asked, option.name) == option.default
+        for option in fields(asked)
+        if option.default is not MISSING and option.name not in known
     )
 
 
@@ -132,10 +153,3 @@ def _dimensions(inputs: Inputs) -> int:
     """How many one picture's inputs have."""
     assert isinstance(inputs, StoredInputs)
     return inputs.values.ndim - 1
-
-
-def _draws_alike(links: Sequence[Link], inputs: Inputs) -> bool:
-    """Whether dropout on unflattened inputs, if there is any, can be drawn as it is alone."""
-    first = next(place for place, link in enumerate(links) if isinstance(link, Dense))
-    drops = any(isinstance(link, Drop) for link in links[:first])
-    return not drops or drops_in_storage_order(inputs)

@@ -31,31 +31,37 @@ class Losses:
         self._plain = bool((self._targets.sum(dim=1) == 1).all())
         self._first = classes * torch.arange(len(objectives))[:, None]
 
-    def __call__(self, logits: Room, labels: Tensor, gradient: Room | None = None) -> Tensor:
+    def __call__(
+        self, logits: Room, labels: Tensor, counts: Tensor, gradient: Room | None = None
+    ) -> Tensor:
         """The loss of each trial in nats, shape (trials,).
 
         Args:
-            logits: (trials, rows, classes); rows beyond the labels do not count.
-            labels: Class numbers, (trials, pictures).
+            logits: (trials, rows, classes).
+            labels: Class numbers, (trials, rows).
+            counts: How many rows of each trial are pictures; the others count for nothing.
             gradient: Gets the losses' gradients by the logits.
         """
-        trials, pictures = labels.shape
+        trials, rows = labels.shape
         chosen = (labels + self._first).reshape(-1)
-        targets = self._targets.index_select(0, chosen).view(trials, pictures, self._classes)
+        targets = self._targets.index_select(0, chosen).view(trials, rows, self._classes)
+        whole = bool((counts == rows).all())
+        if not whole:
+            there = torch.arange(rows) < counts[:, None]
+            targets = targets * there[:, :, None]
         if self._weighs:
-            divisor = self._weights.index_select(0, chosen).view(trials, pictures).sum(1)
+            weights = self._weights.index_select(0, chosen).view(trials, rows)
+            divisor = (weights if whole else weights * there).sum(1)
         else:
-            divisor = torch.full((trials,), float(pictures))
-        logs = functional.log_softmax(logits.each[:, :pictures], -1)
+            divisor = counts.to(torch.float32)
+        logs = functional.log_softmax(logits.each, -1)
         losses = -(targets * logs).sum((1, 2)) / divisor
         if gradient is not None:
-            gradient.each[:, :pictures] = logs
+            gradient.each.copy_(logs)
             gradient.flat.exp_()
-            filled = gradient.each[:, :pictures]
-            if not self._plain:
-                filled.mul_(targets.sum(-1, keepdim=True))
-            filled.sub_(targets).div_(divisor[:, None, None])
-            gradient.each[:, pictures:] = 0
+            if not (whole and self._plain):
+                gradient.each.mul_(targets.sum(-1, keepdim=True))
+            gradient.each.sub_(targets).div_(divisor[:, None, None])
             if self._lone:
                 gradient.each[:, :, 0] = 0
         return losses

@@ -84,14 +84,18 @@ class _BendStage:
 class _DropStage:
     """Dropout; each trial's mask from its own stream, as `torch.nn.functional.dropout` draws it."""
 
-    def __init__(
-        self, link: Drop, inputs: Room, rows: int, streams: Sequence[torch.Generator]
-    ) -> None:
+    def __init__(self, link: Drop, inputs: Room, streams: Sequence[torch.Generator]) -> None:
         self._keep = 1 - link.share
         self._inputs = inputs
         self._mask = Room.make(*inputs.each.shape)
-        self._drawn = [(self._mask.each[t, :rows], each) for t, each in enumerate(streams)]
+        self._whole = [(self._mask.each[t], each) for t, each in enumerate(streams)]
+        self._drawn = self._whole
         self.out = Room.make(*inputs.each.shape)
+
+    def draw_for(self, counts: Sequence[int]) -> None:
+        """From now on there are so many pictures a trial."""
+        pairs = zip(self._whole, counts, strict=True)
+        self._drawn = [(mask[:count], stream) for (mask, stream), count in pairs]
 
     def forward(self, layers: Sequence[Layer]) -> None:
         del layers
@@ -107,18 +111,17 @@ class _DropStage:
 
 
 class Passes:
-    """The ways forth and back of batches of one size.
+    """The way forth, and back, of a batch of every trial.
 
     Attributes:
         inputs: To be filled with a batch of every trial, (trials, rows, numbers).
         logits: What comes out, (trials, rows, classes).
-        rows: Pictures a trial. A lone picture has an empty row below it.
 
     Args:
         links: The chain.
         trials: How many are stacked.
         width: Numbers an input.
-        rows: Pictures a trial in a batch.
+        rows: Room for so many pictures of each trial, at least 2.
         streams: For dropout, one a trial; None: nothing is dropped, and nothing goes back.
         first: The first dense layer that learns; gradients go back no further.
     """
@@ -132,8 +135,7 @@ class Passes:
         streams: Sequence[torch.Generator] | None = None,
         first: int = 0,
     ) -> None:
-        self.rows = rows
-        self.inputs = Room.make(trials, max(2, rows), width)
+        self.inputs = Room.make(trials, rows, width)
         self._stages: list[tuple[int, _Stage]] = []
         self._first = first
         room, number = self.inputs, 0
@@ -147,12 +149,18 @@ class Passes:
                 bent = bool(self._stages) and isinstance(self._stages[-1][1], _BendStage)
                 stage = _BendStage(link, room, alone=not bent)
             elif streams is not None:
-                stage = _DropStage(link, room, rows, streams)
+                stage = _DropStage(link, room, streams)
             else:
                 continue
             self._stages.append((number, stage))
             room = stage.out
         self.logits = room
+
+    def draw_for(self, counts: Sequence[int]) -> None:
+        """From now on only so many rows of each trial are pictures."""
+        for _, stage in self._stages:
+            if isinstance(stage, _DropStage):
+                stage.draw_for(counts)
 
     def forward(self, layers: Sequence[Layer]) -> Room:
         """The logits of `inputs`."""

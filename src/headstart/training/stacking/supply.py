@@ -1,6 +1,7 @@
 """The supply of a stack: the same places of every trial's inputs, in one go."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -42,60 +43,90 @@ def drops_in_storage_order(inputs: Inputs) -> bool:
     return not isinstance(inputs, Batches) or inputs.channels_last or inputs.values.shape[3] == 1
 
 
+@dataclass(frozen=True)
+class Ordered:
+    """Pictures in the order of an epoch.
+
+    Attributes:
+        rows: Where they lie, (trials, pictures).
+        labels: Their class numbers, (trials, pictures).
+    """
+
+    rows: NDArray[np.int64]
+    labels: Tensor
+
+
 class Supply:
     """What a stack's trials are trained on, or chosen with.
 
     Attributes:
-        labels: Class numbers, (trials, pictures).
+        counts: How many pictures each trial has.
         width: Numbers an input.
 
     Args:
-        parts: One a trial, all of one length.
+        parts: One a trial.
     """
 
     def __init__(self, parts: Sequence[Inputs]) -> None:
         self._parts = [part for part in parts if isinstance(part, StoredInputs)]
         assert len(self._parts) == len(parts)
-        self.labels = torch.stack([part.labels for part in self._parts if part.labels is not None])
+        self.counts = [len(part) for part in self._parts]
         values = [part.values.reshape(len(part.values), -1) for part in self._parts]
         self.width = values[0].shape[1]
-        self._rows = np.stack([part.rows for part in self._parts])
+        self._rows = [part.rows for part in self._parts]
         same = all(part.values is self._parts[0].values for part in self._parts)
-        if not same and self._rows.size * self.width * values[0].itemsize <= _TOGETHER_BYTES:
+        total = sum(self.counts)
+        if not same and total * self.width * values[0].itemsize <= _TOGETHER_BYTES:
             table = [each.take(rows, axis=0) for each, rows in zip(values, self._rows, strict=True)]
             values = [np.concatenate(table)]
-            self._rows = np.arange(self._rows.size).reshape(self._rows.shape)
+            self._rows = np.split(np.arange(total), np.cumsum(self.counts)[:-1])
             same = True
         self._values = values[:1] if same else values
         self._shift, self._factor = _scaling(self._parts)
 
-    def __len__(self) -> int:
-        return self.labels.shape[1]
+    def labels(self, trial: int) -> Tensor:
+        """The labels of a trial's pictures."""
+        labels = self._parts[trial].labels
+        assert labels is not None
+        return labels
+
+    def in_orders(self, orders: Sequence[Tensor], rows: int) -> "Ordered":
+        """The pictures of every trial in an order of its own.
+
+        Args:
+            orders: One a trial.
+            rows: Room for so many behind the last picture, filled with the first one.
+        """
+        longest = max(self.counts) + rows
+        found = np.zeros((len(orders), longest), dtype=np.int64)
+        labels = torch.zeros((len(orders), longest), dtype=torch.int64)
+        for trial, order in enumerate(orders):
+            found[trial] = self._rows[trial][0]
+            found[trial, : len(order)] = self._rows[trial][order.numpy()]
+            labels[trial, : len(order)] = self.labels(trial)[order]
+        return Ordered(found, labels)
 
     def of(self, chosen: Tensor) -> "Supply":
         """The supply of some of the trials, by their places."""
         return Supply([self._parts[place] for place in chosen.tolist()])
 
-    def fill(self, room: Room, places: NDArray[np.int64]) -> None:
+    def fill(self, room: Room, rows: NDArray[np.int64]) -> None:
         """Put some of every trial's inputs into room.
 
         Args:
-            room: (trials, at least so many, width).
-            places: Which of each trial's, (trials, so many).
+            room: (trials, so many, width).
+            rows: From `in_orders`, (trials, so many).
         """
-        trials, count = places.shape
-        rows = np.take_along_axis(self._rows, places, axis=1)
         if len(self._values) == 1:
             whole = torch.from_numpy(self._values[0].take(rows.reshape(-1), axis=0))
-            room.each[:, :count] = whole.view(trials, count, self.width)
+            room.each.copy_(whole.view(room.each.shape))
         else:
             for trial, (values, own) in enumerate(zip(self._values, rows, strict=True)):
-                room.each[trial, :count] = torch.from_numpy(values.take(own, axis=0))
-        filled = room.each[:, :count]
+                room.each[trial] = torch.from_numpy(values.take(own, axis=0))
         if self._shift is not None:
-            filled.sub_(self._shift)
+            room.each.sub_(self._shift)
         if self._factor is not None:
-            filled.mul_(self._factor)
+            room.each.mul_(self._factor)
 
 
 def _scaling(parts: Sequence[StoredInputs]) -> tuple[Tensor | None, Tensor | None]:

@@ -1,0 +1,204 @@
+"""Which trials are stacked with whom, and that nothing of theirs depends on it."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from headstart.data.image_set import ImageSet
+from headstart.engine.stacks import Likeness
+from headstart.errors import TrainingError
+from headstart.study.jobs import Job
+from headstart.study.lineup import LineUp
+from headstart.study.records import TrialKey, TrialOutcome
+from headstart.study.spec import study_from
+from headstart.study.workplace import Workplace
+
+MLP = {"kind": "mlp", "hidden": [12, 8]}
+CNN = {
+    "kind": "cnn",
+    "layers": [{"conv": 16}, {"conv": 24}, {"dropout": 0.3}, {"dense": 12}, {"dropout": 0.2}],
+}
+
+
+@pytest.fixture(scope="module")
+def digits() -> ImageSet:
+    bunch = load_digits()
+    pictures = np.rint(bunch.images[:300] * 15).astype(np.uint8)
+    return ImageSet.from_arrays(pictures, bunch.target[:300])
+
+
+def workplace(digits: ImageSet, folder: Path, **changes: Any) -> Workplace:
+    """A study of five seeds, with sources to train."""
+    values: dict[str, Any] = {
+        "split": {"valid": 0.3, "test": 0.2},
+        "task": {"classes": ["0", "1", "2"]},
+        "source": {"training": {"epochs": 1}},
+        "network": MLP,
+        "training": {"lr": 0.05, "epochs": 2},
+        "strategy": {"tried": {"kind": "frozen"}},
+        "study": {"seeds": 5, "labels": [20], "baseline": "tried"},
+    }
+    for table, change in changes.items():
+        merges = table in ("training", "study")
+        values[table] = {**values[table], **change} if merges else change
+    return Workplace(study_from(values), lambda: digits, folder)
+
+
+def stacked(place: Workplace, strategy: str = "tried", labels: Any = 20) -> Likeness | None:
+    return place.alike.trial(TrialKey(strategy, 0, labels))
+
+
+@pytest.mark.parametrize(
+    ("network", "strategy", "is_stacked"),
+    [
+        (MLP, {"kind": "scratch"}, True),
+        (MLP, {"kind": "fine_tune"}, True),
+        (MLP, {"kind": "gradual"}, True),
+        (MLP, {"kind": "norms_and_biases"}, True),
+        (MLP, {"kind": "frozen", "label_smoothing": 0.1, "ema": 0.9}, True),
+        (CNN, {"kind": "frozen"}, True),  # behind its cut there are dense layers only
+        (CNN, {"kind": "scratch"}, False),
+        (CNN, {"kind": "freeze_then_thaw"}, False),  # its second phase trains convolutions
+        (MLP, {"kind": "ridge"}, False),
+        (MLP, {"kind": "scratch", "augment": "light"}, False),
+        (MLP, {"kind": "wise_ft"}, False),
+        (MLP, {"kind": "fine_tune", "regularisers": ["l2_sp"]}, False),
+        (MLP, {"kind": "scratch", "precision": "bfloat16"}, False),
+        (MLP, {"kind": "scratch", "batch_size": 1}, False),
+    ],
+    ids=lambda each: str(each.get("kind")) if isinstance(each, dict) else str(each),
+)
+def test_what_a_stack_can_do_is_stacked(
+    digits: ImageSet,
+    tmp_path: Path,
+    network: dict[str, Any],
+    strategy: dict[str, Any],
+    is_stacked: bool,
+) -> None:
+    place = workplace(digits, tmp_path, network=network, strategy={"tried": strategy})
+    assert (stacked(place) is not None) == is_stacked
+
+
+def test_nothing_is_stacked_naively_or_on_several_threads(digits: ImageSet, tmp_path: Path) -> None:
+    place = workplace(digits, tmp_path)
+    assert place.alike.source(0) is not None
+    for other in (
+        dataclasses.replace(place, naive=True),
+        workplace(digits, tmp_path, study={"threads": 2}),
+    ):
+        assert stacked(other) is None
+        assert other.alike.source(0) is None
+
+
+def test_trials_that_differ_in_rates_and_decays_are_alike_and_others_are_not(
+    digits: ImageSet, tmp_path: Path
+) -> None:
+    adamw = {"kind": "scratch", "optimizer": "adamw"}
+    strategies: dict[str, Any] = {
+        "tried": adamw,
+        "faster": {**adamw, "lr": 0.5},
+        "decaying": {**adamw, "optimizer": {"name": "adamw", "weight_decay": 0.1}},
+        "decaying more": {**adamw, "optimizer": {"name": "adamw", "weight_decay": 0.2}},
+        "longer": {**adamw, "epochs": 3},
+        "smaller batches": {**adamw, "batch_size": 8},
+        "all groups": {**adamw, "kind": "fine_tune"},
+        "head only": {**adamw, "kind": "frozen"},
+    }
+    place = workplace(digits, tmp_path, strategy=strategies)
+    found = {name: stacked(place, name) for name in strategies}
+    keys = {name: each.key for name, each in found.items() if each is not None}
+    alike = [{name for name in keys if keys[name] == keys[other]} for other in keys]
+    assert {frozenset(names) for names in alike} == {
+        frozenset({"tried", "faster", "all groups"}),
+        frozenset({"decaying", "decaying more"}),
+        frozenset({"longer"}),
+        frozenset({"smaller batches"}),
+        frozenset({"head only"}),
+    }
+
+
+def test_memory_and_work_limit_a_stack(digits: ImageSet, tmp_path: Path) -> None:
+    small = stacked(workplace(digits, tmp_path))
+    wide = {"kind": "mlp", "hidden": [900, 900]}
+    tried = {"tried": {"kind": "scratch"}}
+    large = stacked(workplace(digits, tmp_path, network=wide, strategy=tried))
+    widest = stacked(
+        workplace(digits, tmp_path, network={**wide, "hidden": [5000, 5000]}, strategy=tried)
+    )
+    short_of = workplace(digits, tmp_path)
+    short_of.keeper.memory = 100_000
+    less = stacked(short_of)
+    assert small is not None
+    assert large is not None
+    assert less is not None
+    assert widest is None
+    assert small.most > large.most >= 1
+    assert small.most > less.most >= 1
+
+
+def test_a_trial_is_the_same_in_every_stack(digits: ImageSet, tmp_path: Path) -> None:
+    """Drawn splits give one seed a picture more than another; dropout lies before the head."""
+    tried = {"kind": "frozen", "optimizer": "adam", "patience": 1, "epochs": 4}
+    place = workplace(
+        digits, tmp_path, network=CNN, strategy={"tried": tried}, study={"labels": ["all"]}
+    )
+    for seed in range(5):
+        place.train_source(seed)
+    keys = [TrialKey("tried", seed, "all") for seed in range(5)]
+    kin = {place.alike.trial(key) for key in keys}
+    assert None not in kin
+    assert len({place.task(seed).valid_rows.size for seed in range(5)}) > 1
+    assert len(kin) == 1
+    together = place.fit_trials(keys)
+    for key, ours in zip(keys, together, strict=True):
+        alone = place.fit_trial(key)
+        assert isinstance(ours, TrialOutcome)
+        assert ours.weights_hash == alone.weights_hash
+        assert [e.val_loss for e in ours.curve] == [e.val_loss for e in alone.curve]
+        assert np.array_equal(ours.test_probabilities, alone.test_probabilities)
+        naive = dataclasses.replace(place, naive=True).fit_trial(key)
+        np.testing.assert_allclose(ours.test_probabilities, naive.test_probabilities, atol=2e-4)
+
+
+def test_sources_are_the_same_in_every_stack(digits: ImageSet, tmp_path: Path) -> None:
+    place = workplace(digits, tmp_path)
+    together = place.train_sources([0, 1, 2])
+    for seed, ours in enumerate(together):
+        assert not isinstance(ours, TrainingError)
+        assert place.train_source(seed).weights_hash == ours.weights_hash
+        naive = dataclasses.replace(place, naive=True, directory=tmp_path / "naive")
+        assert naive.train_source(seed).val_loss == pytest.approx(ours.val_loss, rel=1e-4)
+
+
+def test_a_trial_without_its_source_fails_alone(digits: ImageSet, tmp_path: Path) -> None:
+    place = workplace(digits, tmp_path)
+    place.train_sources([0, 2])
+    outcomes = place.fit_trials([TrialKey("tried", seed, 20) for seed in range(3)])
+    assert [isinstance(each, TrialOutcome) for each in outcomes] == [True, False, True]
+    assert "seed-1.safetensors" in str(outcomes[1])
+
+
+def test_jobs_that_are_alike_are_divided_over_the_slots(digits: ImageSet, tmp_path: Path) -> None:
+    strategies = {"tried": {"kind": "scratch"}, "solved": {"kind": "ridge"}}
+    place = workplace(digits, tmp_path, strategy=strategies)
+    sources = [Job(seed) for seed in range(5)]
+    trials = {
+        name: [Job(seed, TrialKey(name, seed, 20)) for seed in range(5)] for name in strategies
+    }
+    lineup = LineUp(place.alike, [*sources, *trials["tried"], *trials["solved"]], slots=2)
+    lineup.add([*sources, *trials["tried"]])
+    taken = [lineup.take().jobs]
+    lineup.add(trials["solved"][:3])
+    while lineup:
+        taken.append(lineup.take().jobs)
+    assert taken == [
+        tuple(sources[:3]),
+        *((job,) for job in trials["solved"][:3]),
+        tuple(sources[3:]),
+        tuple(trials["tried"][:3]),
+        tuple(trials["tried"][3:]),
+    ]
