@@ -14,7 +14,7 @@ budgets together, Co-Tuning and L2-SP against plain fine-tuning.
 
 import argparse
 import datetime
-import json
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -24,11 +24,12 @@ from typing import Any
 
 import numpy as np
 
-import headstart
 from headstart.data.tasks import Budget
 from headstart.errors import RecordsError
 from headstart.statistics.multiplicity import Claim, correct_family
 from headstart.statistics.paired import Comparison, compare_pairs
+from headstart.study.compare import train_and_score
+from headstart.study.folder import study_folder
 from headstart.study.records import Records
 from headstart.study.results import StudyRecords
 from headstart.study.spec import Study, study_from
@@ -170,7 +171,7 @@ def points(claim: Claim | None) -> str:
     seen = f"{100 * claim.comparison.difference:+.1f}"
     if claim.low is not None and claim.high is not None:
         seen += f" ({100 * claim.low:+.1f} to {100 * claim.high:+.1f})"
-    return f"{seen} {MARKS[claim.verdict]}".replace("-", "−")
+    return minus(f"{seen} {MARKS[claim.verdict]}")
 
 
 def league_table(league: League) -> list[str]:
@@ -262,13 +263,21 @@ def survives(name: str, claims: Mapping[tuple[str, str, Budget], Claim]) -> str:
     counted = ", ".join(
         f"{verdict} in {verdicts.count(verdict)}" for verdict in MARKS if verdict in verdicts
     )
-    answer = "does not survive here" if "better" not in verdicts else (
-        "survives here" if "worse" not in verdicts else "survives in places"
+    answer = "not found here" if "better" not in verdicts else (
+        "found here" if "worse" not in verdicts else "found in places"
     )  # fmt: skip
-    return (
-        f"- The gain of `{name}` over `{PLAIN}` {answer}: of {len(own)} comparisons, {counted}; "
-        f"{min(gaps):+.1f} to {max(gaps):+.1f} points.".replace("-", "−").replace("− The", "- The")
+    highest = max((claim.high for claim in own if claim.high is not None), default=np.nan)
+    sentence = (
+        f"The gain of `{name}` over `{PLAIN}` is {answer}: of {len(own)} comparisons, {counted}; "
+        f"differences of {min(gaps):+.1f} to {max(gaps):+.1f} points, and no interval reaches "
+        f"above {100 * highest:+.1f}."
     )
+    return f"- {minus(sentence)}"
+
+
+def minus(text: str) -> str:
+    """Signs before digits as true minus signs."""
+    return re.sub(r"(?<![\w-])-(?=\d)", "−", text)
 
 
 def page(all_records: Mapping[str, StudyRecords]) -> str:
@@ -282,7 +291,8 @@ def page(all_records: Mapping[str, StudyRecords]) -> str:
         f"{' or '.join(map(str, seeds))} paired seeds. Nothing is tuned: every strategy has one "
         "try with the settings of `benchmarks/league/`, the papers' where they name one. ▲ better, "
         "▼ worse, = equivalent within half a point, ? undecided; intervals hold together within a "
-        "column of a table.",
+        "column of a table. Among 25 comparisons ten pairs can only claim a difference when all of "
+        "them point the same way, so that some intervals leave zero out and are still undecided.",
         "",
         *standings(told),
         "",
@@ -341,8 +351,9 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the tables into docs/")
     given = parser.parse_args()
     for task in () if given.tables else given.tasks:
-        results = headstart.compare(study_of(task), given.output / task, jobs=given.jobs)
-        print(f"{task}: {json.dumps(results.summary['orders'])}")
+        with study_folder(given.output / task) as folder:  # and no report: `headstart report`
+            print(f"training {task}, in {folder}", flush=True)
+            train_and_score(study_of(task), folder, jobs=given.jobs)
     records = done(given.output, given.tasks)
     if not records:
         return
