@@ -292,9 +292,16 @@ def explain(
     memory: MemoryLimit = None,
     disk: DiskLimit = None,
     threads: ThreadLimit = None,
+    calibrate: Annotated[
+        bool,
+        typer.Option("--calibrate", help="Measure this machine anew, and forget what jobs took."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a study will do: its jobs, what they share, and the cost beside the naive one."""
+    """Show what a study will do: its jobs, what they share, and the cost beside the naive one.
+
+    Steps are timed once on this machine and remembered in the cache; what jobs took corrects them.
+    """
     from headstart import console
 
     limits = _limits(memory, disk, threads)
@@ -307,7 +314,7 @@ def explain(
 
         workplace = open_workplace(load_study(study_file), listener, limits=limits)
         listener(Progress("taking a few steps of each kind"))
-        found = explanation(workplace, jobs)
+        found = explanation(workplace, jobs, anew=calibrate)
     if as_json:
         console.print_json(found.to_dict())
     else:

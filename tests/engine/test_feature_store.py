@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from headstart.data.picture_cache import PictureCache
 from headstart.engine.feature_store import Features, Wanted, keep_features
+from headstart.engine.limits import resident_bytes
 from headstart.errors import TrainingError
 
 SHAPE = (3, 2)
@@ -202,3 +203,19 @@ def test_of_several_processes_one_computes(tmp_path: Path) -> None:
     told = [each.communicate(timeout=300)[0].split() for each in asking]
     assert [each.returncode for each in asking] == [0, 0, 0]
     assert sorted(told) == [[], [], ["50"]]
+
+
+def test_rows_that_were_taken_leave_memory_again_but_not_the_file(tmp_path: Path) -> None:
+    """Also those that were taken through a view, as stacks take them."""
+    count, width = 4000, 4096  # 65 MB
+    wanted = Wanted("weights", hashes(*range(count)), (width,))
+    rows = np.arange(count, dtype=np.float32)[:, None] + np.zeros(width, dtype=np.float32)
+    store = PictureCache(tmp_path / "kept")
+    keep_features(wanted, Source(rows), store)
+    kept = keep_features(wanted, Source(rows), store, most_bytes=2**20)
+    before = resident_bytes()
+    for view in (kept.values, kept.values.reshape(count, 2, -1)):
+        for start in range(0, count, 50):
+            taken = view.take(np.arange(start, start + 50), axis=0)
+            np.testing.assert_array_equal(taken.reshape(50, width), rows[start : start + 50])
+    assert resident_bytes() - before < 2**24

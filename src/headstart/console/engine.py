@@ -1,5 +1,6 @@
 """What the engine does, shown: explanations of studies, and what is kept."""
 
+import math
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from headstart.console.tables import output
 from headstart.data.picture_cache import PictureCache, Thing
 from headstart.data.sizes import size_words
 from headstart.errors import DataError
+from headstart.study.progress import duration_words
 
 if TYPE_CHECKING:
     from headstart.study.explain import Explanation, JobCost
@@ -27,18 +29,19 @@ def print_explanation(found: "Explanation") -> None:
 
 def sentence(found: "Explanation") -> str:
     """What is shared and what that saves, in a sentence."""
-    from headstart.report.words import seconds
-
     passes = [job for job in found.jobs if job.bytes]
     sources = [job for job in found.jobs if job.what.startswith("train the source")]
-    fits = found.trials
+    fits = [job for job in found.jobs if job.kind is not None and job not in sources]
+    stacks = sum(math.ceil(job.count / job.stack) for job in fits)
+    stacked = "stacked fit" if any(job.stack > 1 for job in fits) else "fit"
     shared = [_counted(sum(job.count for job in sources), "source")] if sources else []
     if passes:
         counted = _counted(sum(job.count for job in passes), "pass", "passes")
         shared.append(f"{counted} over pictures")
     return (
-        f"{_counted(fits, 'trial')} → {', '.join([*shared, _counted(fits, 'fit')])}; about "
-        f"{seconds(found.seconds)} instead of {seconds(found.naive_seconds)}, "
+        f"{_counted(found.trials, 'trial')} → {', '.join([*shared, _counted(stacks, stacked)])}; "
+        f"about "
+        f"{duration_words(found.seconds)} instead of {duration_words(found.naive_seconds)}, "
         f"{found.workers} at a time"
     )
 
@@ -48,14 +51,14 @@ def _counted(count: int, one: str, many: str = "") -> str:
 
 
 def _line(job: "JobCost") -> str:
-    from headstart.report.words import seconds
-
     times = f"{job.count} × " if job.count > 1 else ""
-    cost = f"{times}{seconds(job.seconds)}"
+    cost = f"{times}{duration_words(job.seconds)}"
+    if job.stack > 1:
+        cost += f" in stacks of {job.stack}"
     if job.bytes:
         return f"{job.what}: {cost}, {size_words(job.bytes)} kept"
     if job.naive_seconds > 1.05 * job.seconds:
-        return f"{job.what}: {cost} instead of {times}{seconds(job.naive_seconds)}"
+        return f"{job.what}: {cost} instead of {times}{duration_words(job.naive_seconds)}"
     return f"{job.what}: {cost}"
 
 

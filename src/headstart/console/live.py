@@ -56,7 +56,9 @@ class _PlainLines:
         if progress.doing not in (self._doing, "training"):
             self._print(progress.doing)
         self._doing = progress.doing
-        if progress.said:
+        if progress.said and not progress.total:
+            self._print(progress.said)
+        elif progress.said:
             done = progress.complete + progress.failed
             left = _left_words(progress.seconds_left)
             self._print(f"[{done}/{progress.total}{', ' if left else ''}{left}] {_event(progress)}")
@@ -87,7 +89,9 @@ class _LiveView:
         self._failures: set[str] = set()
 
     def tell(self, progress: Progress) -> None:
-        if progress.total or self._live is not None:
+        if progress.said and not progress.total:
+            self._say(progress.said)
+        elif progress.total or self._live is not None:
             self._follow(progress)
         else:
             self._erase_line()
@@ -112,9 +116,13 @@ class _LiveView:
             self._console.print(Text(_event(progress), style="red"))
 
     def warn(self, text: str) -> None:
+        self._say(f"warning: {text}", "yellow")
+
+    def _say(self, text: str, style: str = "") -> None:
+        """Print a line that stays."""
         if self._live is None:
             self._erase_line()
-        self._console.print(Text(f"warning: {text}", style="yellow"))
+        self._console.print(Text(text, style=style))
 
     def close(self) -> None:
         if self._live is not None:

@@ -96,22 +96,29 @@ class MappedFeatures(np.memmap[tuple[int, ...], np.dtype[np.float32]]):
     """
 
     most_bytes: int | None = None
-    _read = 0
+    _mmap: mmap.mmap | None
+    _read: list[int]
+
+    def __array_finalize__(self, obj: object) -> None:
+        """Let views keep to the same limit, together."""
+        super().__array_finalize__(obj)
+        self.most_bytes = getattr(obj, "most_bytes", None)
+        self._read = getattr(obj, "_read", [0])
 
     def take(self, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise") -> Any:
         """Some rows, copied."""
         rows = np.asarray(self).take(indices, axis, out, mode)
-        if self.most_bytes is not None and self.base is not None:
-            self._read += rows.nbytes + _AROUND * len(rows)
-            if self._read > self.most_bytes:
+        if self.most_bytes is not None:
+            self._read[0] += rows.nbytes + _AROUND * len(rows)
+            if self._read[0] > self.most_bytes:
                 self.let_go()
         return rows
 
     def let_go(self) -> None:
         """Let the pages that were read leave memory; they stay in the file."""
-        self._read = 0
-        if isinstance(self.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-            self.base.madvise(mmap.MADV_DONTNEED)
+        self._read[0] = 0
+        if self._mmap is not None and hasattr(mmap, "MADV_DONTNEED"):
+            self._mmap.madvise(mmap.MADV_DONTNEED)
 
 
 def keep_features(

@@ -54,18 +54,22 @@ class Measured:
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with filelock.FileLock(self._file.with_name(f".{self._file.name}.lock")):
-                write_sealed(
-                    self._file,
-                    {
-                        "version": _VERSION,
-                        "about": machine(),
-                        "values": {**self._all(), _name(key): value},
-                    },
-                )
+            with self._writing():
+                self._write({**self._all(), _name(key): value})
         except OSError:
             return False
         return True
+
+    def forget(self, kind: str) -> None:
+        """Forget all that was remembered with a first key; what cannot be forgotten is kept."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with self._writing():
+                values = self._all().items()
+                kept = {name: value for name, value in values if name.split()[0] != kind}
+                self._write(kept)
+        except OSError:
+            return
 
     @contextmanager
     def measuring(self) -> Iterator[bool]:
@@ -81,6 +85,12 @@ class Measured:
             yield os.access(self.folder, os.W_OK)
         finally:
             lock.release()
+
+    def _writing(self) -> filelock.BaseFileLock:
+        return filelock.FileLock(self._file.with_name(f".{self._file.name}.lock"))
+
+    def _write(self, values: dict[str, Any]) -> None:
+        write_sealed(self._file, {"version": _VERSION, "about": machine(), "values": values})
 
     @property
     def _file(self) -> Path:
@@ -109,4 +119,6 @@ def machine() -> str:
 
 
 def _name(key: tuple[object, ...]) -> str:
-    return sha256("\x1f".join(map(str, key)).encode()).hexdigest()[:32]
+    """A short name: what kind of thing was measured, and a hash of the rest."""
+    digest = sha256("\x1f".join(map(str, key)).encode()).hexdigest()[:32]
+    return f"{key[0]} {digest}" if len(key) > 1 else digest

@@ -1,6 +1,7 @@
 """Numbers as the report writes them: one form for each kind, the same everywhere."""
 
 from headstart.report.content import Budget, Estimate
+from headstart.study.progress import duration_words
 
 MINUS = "−"
 NONE = "–"
@@ -45,13 +46,7 @@ def seconds(duration: float | None) -> str:
     """A duration: "0.42 s", "12.3 s", "2 min 05 s", "1 h 10 min"; it does not break over lines."""
     if duration is None:
         return NONE
-    if duration < 59.95:
-        text = f"{duration:.2f} s" if duration < 9.995 else f"{duration:.1f} s"
-    else:
-        total = round(duration)
-        minutes = f"{total // 60} min {total % 60:02d} s"
-        text = minutes if total < 3600 else f"{total // 3600} h {total % 3600 // 60:02d} min"
-    return text.replace(" ", NO_BREAK)
+    return duration_words(duration).replace(" ", NO_BREAK)
 
 
 def p_value(value: float | None) -> str:

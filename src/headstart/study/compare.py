@@ -14,10 +14,12 @@ from headstart.engine.extract import Extracting
 from headstart.engine.limits import NO_LIMITS, MachineLimits
 from headstart.errors import StudyError
 from headstart.study.checks import check_study
+from headstart.study.explain import estimate_words, explain, learn_from, outcome_words
 from headstart.study.folder import resolved_toml, write_whole
 from headstart.study.fresh_split import enter_split
 from headstart.study.identity import asked_differently, differences, trial_configuration
 from headstart.study.lead import Lead
+from headstart.study.pace import TimedRunner
 from headstart.study.pictures import ImageLoader
 from headstart.study.planner import staff
 from headstart.study.progress import Listener, Progress, silent
@@ -189,21 +191,28 @@ def _train(
 ) -> None:
     """Do the trials that are waiting."""
     states = records.states()
-    waiting = sum(states[key] == "waiting" for key in keys)
-    people = staff(workplace, waiting, jobs)
+    waiting = [key for key in keys if states[key] == "waiting"]
+    people = staff(workplace, len(waiting), jobs)
     workplace.keeper.memory = people.memory
-    if waiting:
-        strategies = {key.strategy for key in keys if states[key] == "waiting"}
-        workplace.share_features(sorted(strategies), _telling(listener))
+    if not waiting:
+        Lead(workplace, records, keys, InlineRunner(workplace), listener).go()
+        return
+    expected = explain(workplace, jobs, keys=waiting, with_naive=False)
+    listener(Progress("training", said=estimate_words(expected)))
+    started = time.monotonic()
+    workplace.share_features(sorted({key.strategy for key in waiting}), _telling(listener))
     runner: Runner = InlineRunner(workplace)
     if people.workers > 1:
         listener(Progress(f"starting {people.workers} worker processes"))
         share = replace(workplace.limits, memory=people.memory)
         runner = ProcessRunner(replace(workplace, limits=share), people.workers)
+    timed = TimedRunner(runner)
     try:
-        Lead(workplace, records, keys, runner, listener).go()
+        Lead(workplace, records, keys, timed, listener).go()
     finally:
         runner.close()
+    learn_from(workplace, expected, timed.took)
+    listener(Progress("training", said=outcome_words(expected, time.monotonic() - started)))
 
 
 def _reading(listener: Listener, doing: str) -> PictureProgress:

@@ -1,30 +1,30 @@
 """Explaining: what a study will do, what its trials share, and what that costs.
 
-Costs are measured, not looked up: each distinct kind of step (a phase behind its cut, and the same
-phase at the pictures) is taken twice on pictures of the right size, and counted out. That takes a
-few seconds and holds on any machine.
+Costs are put together from what is timed once on this machine (`headstart.study.timing`): steps of
+each kind, looks at a picture, solved heads. What earlier jobs of a kind took corrects them.
 """
 
 import math
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from statistics import median
 
-import torch
-from torch import Tensor
-
-from headstart.data.tasks import Budget
+from headstart.data.tasks import Budget, Task
 from headstart.engine.cuts import Cut
-from headstart.engine.extract import block_size
-from headstart.networks.groups import Network
-from headstart.networks.heads import loss
+from headstart.engine.measured import Measured
 from headstart.strategies.plan import Phase, Plan
+from headstart.study.pace import Kind
 from headstart.study.planner import staff
+from headstart.study.progress import duration_words
+from headstart.study.records import TrialKey
+from headstart.study.timing import Clockwork
 from headstart.study.workplace import Workplace
 from headstart.training.devices import deterministic
-from headstart.training.fit import set_modes
 
-_EVALUATED = 16  # pictures that a forward pass is timed with
+RATIO = "ratio"
+"""What is remembered of how much longer jobs take than estimated."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,9 @@ class JobCost:
             because work is shared it is 0.
         bytes: What one keeps on disk.
         below: What it consists of, in words.
+        kind: Strategy and budget; None for what only exists because work is shared.
+        stack: How many are trained together.
+        meaning: What its cost depends on, as text; earlier jobs of the same meaning correct it.
     """
 
     what: str
@@ -47,6 +50,9 @@ class JobCost:
     naive_seconds: float
     bytes: int = 0
     below: tuple[str, ...] = ()
+    kind: Kind | None = None
+    stack: int = 1
+    meaning: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,7 @@ class Explanation:
                 {
                     "what": job.what,
                     "count": job.count,
+                    "stack": job.stack,
                     "seconds": job.seconds,
                     "naive_seconds": job.naive_seconds,
                     "bytes": job.bytes,
@@ -88,196 +95,217 @@ class Explanation:
         }
 
 
-@dataclass
-class _Clockwork:
-    """Times steps and forward passes, each kind once."""
-
-    workplace: Workplace
-    known: dict[object, float] = field(default_factory=dict)
-
-    def step(self, network: Network, phase: Phase, cut: Cut | None) -> float:
-        """Seconds of an optimiser step, from the cut on."""
-        model, inputs = self._entered(network, cut, phase.batch_size)
-        labels = torch.arange(len(inputs), device=inputs.device) % 2
-        set_modes(network, phase)
-        learning = list(phase.learning(network).values())
-
-        def once() -> None:
-            torch.autograd.grad(loss(model(inputs), labels), learning, allow_unused=True)
-
-        key = ("step", tuple(phase.rates.items()), phase.only, phase.batch_size, cut)
-        return self._timed(key, once)
-
-    def pictures(self, network: Network, cut: Cut | None) -> float:
-        """Seconds that a picture takes, looked at in evaluation mode from the cut on."""
-        model, inputs = self._entered(network, cut, _EVALUATED)
-        network.eval()
-
-        def once() -> None:
-            with torch.inference_mode():
-                model(inputs)
-
-        return self._timed(("look", cut), once) / _EVALUATED
-
-    def prefix(self, network: Network, cut: Cut) -> float:
-        """Seconds that a picture takes up to the cut, with all processors."""
-        size = block_size(self.workplace.images.picture_shape)
-        halves = self.workplace.keeper.cuts(network).split(network, cut)
-        inputs = self._pictures(size)
-        network.eval()
-
-        def once() -> None:
-            with torch.inference_mode():
-                halves.prefix(inputs)
-
-        with deterministic(self.workplace.limits.processors, self.workplace.device):
-            return self._timed(("prefix", cut), once) / size
-
-    def _timed(self, key: object, once: Callable[[], None]) -> float:
-        if key not in self.known:
-            once()
-            self._wait()
-            started = time.perf_counter()
-            once()
-            self._wait()
-            self.known[key] = time.perf_counter() - started
-        return self.known[key]
-
-    def _wait(self) -> None:
-        """Let an accelerator finish what it was given."""
-        if self.workplace.device.type == "cuda":
-            torch.cuda.synchronize()
-
-    def _entered(
-        self, network: Network, cut: Cut | None, count: int
-    ) -> tuple[Callable[[Tensor], Tensor], Tensor]:
-        if cut is None:
-            return network, self._pictures(count)
-        halves = self.workplace.keeper.cuts(network).split(network, cut)
-        return halves.suffix, torch.rand(count, *cut.shape, device=self.workplace.device)
-
-    def _pictures(self, count: int) -> Tensor:
-        height, width, channels = self.workplace.images.picture_shape
-        values = torch.rand(count, channels, height, width, device=self.workplace.device)
-        return values.contiguous(memory_format=torch.channels_last)
-
-
-def explain(workplace: Workplace, jobs: int | None = None) -> Explanation:
+def explain(
+    workplace: Workplace,
+    jobs: int | None = None,
+    *,
+    keys: Sequence[TrialKey] | None = None,
+    anew: bool = False,
+    with_naive: bool = True,
+) -> Explanation:
     """What a study will do and what that costs.
 
     Args:
         workplace: A study that was found to be possible.
         jobs: How many trials are trained at a time; as many as there are processors when omitted.
+        keys: The trials that are to be done; all of the study's when omitted.
+        anew: Time everything, even what is known of this machine.
+        with_naive: Whether to time what it would cost without sharing; it is 0 otherwise.
     """
-    study = workplace.study
-    settings = study.study
-    clockwork = _Clockwork(workplace)
-    trials = len(study.strategy) * len(settings.seeds) * len(settings.labels)
-    workers = staff(workplace, trials, jobs).workers
-    lines: list[JobCost] = []
-    with deterministic(settings.threads, workplace.device):
-        lines += _sources(workplace, clockwork)
-        seen: dict[Cut, None] = {}
-        fits = [
-            _fit(workplace, clockwork, name, labels, seen)
+    settings = workplace.study.study
+    if keys is None:
+        keys = [
+            TrialKey(name, seed, labels)
+            for seed in settings.seeds
             for labels in settings.labels
-            for name in study.strategy
+            for name in workplace.study.strategy
         ]
-        passes = [_pass(workplace, clockwork, cut) for cut in seen]
-    lines += [*passes, *fits]
-    alone = sum(job.seconds * job.count for job in lines if job not in passes)
+    workers = staff(workplace, len(keys), jobs).workers
+    bill = _Bill(workplace, Clockwork(workplace, anew), workers, with_naive)
+    with deterministic(settings.threads, workplace.device):
+        sources = bill.sources(keys)
+        counts = Counter((key.strategy, key.labels) for key in keys)
+        fits = [bill.fits(name, labels, count) for (name, labels), count in counts.items()]
+        passes = [bill.one_pass(cut) for cut in bill.seen]
+    lines = (*sources, *passes, *fits)
+    alone = sum(job.seconds * job.count for job in (*sources, *fits))
     together = sum(job.seconds * job.count for job in passes)
     if not workplace.features_are_shared:  # then workers make them, each for its own seeds
         alone, together = alone + together, 0.0
+    longest = max((job.seconds * job.stack for job in lines), default=0.0)
     naive = sum(job.naive_seconds * job.count for job in lines)
-    return Explanation(tuple(lines), trials, workers, together + alone / workers, naive / workers)
-
-
-def _sources(workplace: Workplace, clockwork: _Clockwork) -> list[JobCost]:
-    """The training of sources, where the study does that itself."""
-    source = workplace.study.source
-    if source is None or not source.trained_here:
-        return []
-    seed = workplace.study.study.seeds[0]
-    task = workplace.source_task(seed)
-    network = workplace.placed(workplace.network(task, seed))
-    plan = workplace.source_plan(network)
-    seconds = 0.0
-    for phase in plan.phases:
-        steps = _steps(phase, len(task.train_rows))
-        looks = _epochs(phase, len(task.train_rows)) * len(task.valid_rows)
-        seconds += steps * clockwork.step(network, phase, None)
-        seconds += looks * clockwork.pictures(network, None)
-    needing = sum(
-        1 for strategy in workplace.study.strategy.values() if strategy.needs_source
-    ) * len(workplace.study.study.labels)
-    what = (
-        f"train the source on {len(task.train_rows):,} pictures of {len(task.class_names)} classes"
+    return Explanation(
+        lines, len(keys), workers, together + max(alone / workers, longest), naive / workers
     )
-    return [JobCost(what, len(workplace.study.study.seeds), seconds, seconds * needing)]
 
 
-def _fit(
-    workplace: Workplace,
-    clockwork: _Clockwork,
-    name: str,
-    labels: Budget,
-    seen: dict[Cut, None],
-) -> JobCost:
-    """The trials of a strategy and budget; cuts that they enter behind are noted in `seen`."""
-    seeds = workplace.study.study.seeds
-    task = workplace.task(seeds[0])
-    network = workplace.placed(workplace.making)
-    plan = workplace.plan(name, network)
-    count = len(task.train_rows) if labels == "all" else int(labels)
-    keeper, rows = workplace.keeper, len(workplace.doorway(seeds[0]).rows)
-    seconds = naive = 0.0
-    below = []
-    for phase in plan.phases:
-        changes = not plan.copies or phase.augments or phase.views
-        cut = None if changes else keeper.before(network, phase, rows)
-        steps, looks = _steps(phase, count), _epochs(phase, count) * len(task.valid_rows)
-        if phase.solver is not None:  # looks once at every picture, then solves
-            steps, looks = 0, count + len(task.valid_rows)
-        seconds += steps * clockwork.step(network, phase, cut)
-        seconds += looks * clockwork.pictures(network, cut)
-        naive += steps * clockwork.step(network, phase, None)
-        naive += looks * clockwork.pictures(network, None)
-        behind = "at the pictures" if cut is None else f"behind {cut.name}"
-        how = (
-            f"{steps:,} steps of {phase.batch_size}"
-            if steps
-            else "solved at once (solving is not in the estimate)"
+@dataclass
+class _Bill:
+    """Puts the costs of jobs together; cuts that trials enter behind are noted in `seen`."""
+
+    workplace: Workplace
+    clockwork: Clockwork
+    workers: int
+    with_naive: bool
+
+    def __post_init__(self) -> None:
+        self.seen: dict[Cut, None] = {}
+        self._measured = Measured.of(self.workplace.keeper.cache)
+        if self.clockwork.anew:
+            self._measured.forget(RATIO)
+        self._rows = len(self.workplace.doorway(self.workplace.study.study.seeds[0]).rows)
+
+    def sources(self, keys: Sequence[TrialKey]) -> list[JobCost]:
+        """The training of sources, where the study does that itself."""
+        place, source = self.workplace, self.workplace.study.source
+        needing = [key for key in keys if place.study.strategy[key.strategy].needs_source]
+        seeds = {key.seed for key in needing}
+        if source is None or not source.trained_here or not seeds:
+            return []
+        seed = place.study.study.seeds[0]
+        task = place.source_task(seed)
+        plan = place.source_plan(place.network(task, seed))
+        stack = self._stack(None, len(seeds))
+        seconds = self.clockwork.beginning(plan) + sum(
+            self._phase(plan, phase, None, len(task.train_rows), task, stack)
+            for phase in plan.phases
         )
-        below.append(f"{phase.name}: {how}, {behind}")
+        what = (
+            f"train the source on {len(task.train_rows):,} pictures of "
+            f"{len(task.class_names)} classes"
+        )
+        line = JobCost(
+            what, len(seeds), seconds, seconds * len(needing) / len(seeds),
+            kind=(None, "all"), stack=stack, meaning=self._meaning(plan, task, "all", stack),
+        )  # fmt: skip
+        return [self._corrected(line)]
+
+    def fits(self, name: str, labels: Budget, count: int) -> JobCost:
+        """The trials of a strategy and budget."""
+        place = self.workplace
+        task = place.task(place.study.study.seeds[0])
+        network = self.clockwork.network
+        plan = place.plan(name, network)
+        learns = len(task.train_rows) if labels == "all" else int(labels)
+        stack = self._stack(TrialKey(name, place.study.study.seeds[0], labels), count)
+        seconds = naive = self.clockwork.beginning(plan)
+        below = []
+        for phase in plan.phases:
+            shared = plan.copies and not (phase.augments or phase.views or place.naive)
+            cut = place.keeper.before(network, phase, self._rows) if shared else None
+            seconds += self._phase(plan, phase, cut, learns, task, stack)
+            naive += self._phase(plan, phase, None, learns, task, 1) if self.with_naive else 0.0
+            behind = "at the pictures" if cut is None else f"behind {cut.name}"
+            how = (
+                "solved at once"
+                if phase.solver is not None
+                else f"{_steps(phase, learns):,} steps of {phase.batch_size}"
+            )
+            below.append(f"{phase.name}: {how}, {behind}")
+            self._see(cut)
+        last = None
+        if plan.copies and not place.naive:
+            last = place.keeper.unchanged(network, plan.trained_groups(), self._rows)
+        looks = len(task.valid_rows) + len(task.test.rows)
+        seconds += looks * self.clockwork.look(last)
+        naive += looks * self.clockwork.look(None) if self.with_naive else 0.0
+        self._see(last)
+        own = sum(self._phase(plan, phase, None, learns, task, 1) for phase in plan.own)
+        line = JobCost(
+            f"fit {name}, {labels} labels", count, seconds + own, naive + own, below=tuple(below),
+            kind=(name, labels), stack=stack, meaning=self._meaning(plan, task, labels, stack),
+        )  # fmt: skip
+        return self._corrected(line)
+
+    def one_pass(self, cut: Cut) -> JobCost:
+        """One pass of the pictures up to a cut."""
+        place = self.workplace
+        count = 1 if place.features_are_shared else len(place.study.study.seeds)
+        numbers = math.prod(cut.shape)
+        seconds = self.clockwork.one_pass(cut)
+        done = sum(each.flops for each in self._nearest(cut))
+        doing = "look once at" if seconds else "take from the cache the features of"
+        what = f"{doing} {self._rows:,} pictures up to {cut.name} ({numbers:,} numbers each)"
+        left = 1 - done / cut.flops if cut.flops else 0.0
+        return JobCost(what, count, seconds * left, 0.0, 4 * numbers * self._rows)
+
+    def _nearest(self, cut: Cut) -> list[Cut]:
+        """The best cut from whose features those of another one are computed; at most one."""
+        before = [each for each in self.seen if 0 <= each.position < cut.position]
+        return sorted(before, key=lambda each: each.saving)[-1:]
+
+    def _phase(
+        self, plan: Plan, phase: Phase, cut: Cut | None, learns: int, task: Task, stack: int
+    ) -> float:
+        """Seconds of one phase of one trial, its looks at the validation pictures included."""
+        look = self.clockwork.look(cut)
+        if phase.solver is not None:
+            seconds = self.clockwork.solving(plan, phase, cut, learns)
+            return seconds + len(task.valid_rows) * look
+        looks = _epochs(phase, learns) * len(task.valid_rows)
+        steps = _steps(phase, learns)
+        return steps * self.clockwork.step(plan, phase, cut, stack) + looks * look
+
+    def _stack(self, key: TrialKey | None, count: int) -> int:
+        """How many of so many trials alike, or of sources, are trained together."""
+        place = self.workplace
+        seed = place.study.study.seeds[0]
+        found = place.alike.source(seed) if key is None else place.alike.trial(key)
+        return 1 if found is None else max(1, min(found.most, math.ceil(count / self.workers)))
+
+    def _see(self, cut: Cut | None) -> None:
         if cut is not None:
-            seen[cut] = None
-    last = _last_look(plan, network, workplace)
-    looks = len(task.valid_rows) + len(task.test.rows)
-    seconds += looks * clockwork.pictures(network, last)
-    naive += looks * clockwork.pictures(network, None)
-    if last is not None:
-        seen[last] = None
-    what = f"fit {name}, {labels} labels"
-    return JobCost(what, len(seeds), seconds, naive, below=tuple(below))
+            self.seen[cut] = None
+
+    def _meaning(self, plan: Plan, task: Task, labels: Budget, stack: int) -> str:
+        parts = (
+            self.clockwork.making, repr(plan), labels, stack, self.workers,
+            len(task.train_rows), len(task.valid_rows), self.workplace.naive,
+        )  # fmt: skip
+        return sha256("\n".join(map(str, parts)).encode()).hexdigest()
+
+    def _corrected(self, line: JobCost) -> JobCost:
+        """A line as earlier jobs of the same meaning, or any, correct it."""
+        ratio = self._measured.recall(RATIO, line.meaning)
+        if ratio is None:
+            ratio = self._measured.recall(RATIO, "any") or 1.0
+        return replace(line, seconds=line.seconds * ratio, naive_seconds=line.naive_seconds * ratio)
 
 
-def _last_look(plan: Plan, network: Network, workplace: Workplace) -> Cut | None:
-    if not plan.copies:
-        return None
-    rows = len(workplace.doorway(workplace.study.study.seeds[0]).rows)
-    return workplace.keeper.unchanged(network, plan.trained_groups(), rows)
+def learn_from(
+    workplace: Workplace, found: Explanation, took: Mapping[Kind, Sequence[float]]
+) -> None:
+    """Remember by how much jobs took longer than estimated, to correct later estimates.
+
+    Args:
+        workplace: The study.
+        found: What was estimated.
+        took: For each kind of job the seconds of those that were done.
+    """
+    measured = Measured.of(workplace.keeper.cache)
+    lines = {job.kind: job for job in found.jobs if job.kind in took and job.seconds > 0}
+    changes = []
+    for kind, job in lines.items():
+        assert kind is not None
+        known = measured.recall(RATIO, job.meaning) or measured.recall(RATIO, "any") or 1.0
+        change = median(took[kind]) / job.seconds
+        changes.append(change)
+        measured.remember(known * change, RATIO, job.meaning)
+    if changes:
+        known = measured.recall(RATIO, "any") or 1.0
+        measured.remember(known * math.sqrt(median(changes)), RATIO, "any")
 
 
-def _pass(workplace: Workplace, clockwork: _Clockwork, cut: Cut) -> JobCost:
-    """One pass of the pictures up to a cut."""
-    seeds = workplace.study.study.seeds
-    count = 1 if workplace.features_are_shared else len(seeds)
-    rows = len(workplace.doorway(seeds[0]).rows)
-    seconds = rows * clockwork.prefix(workplace.placed(workplace.making), cut)
-    numbers = math.prod(cut.shape)
-    what = f"look once at {rows:,} pictures up to {cut.name} ({numbers:,} numbers each)"
-    return JobCost(what, count, seconds, 0.0, 4 * numbers * rows)
+def estimate_words(found: Explanation) -> str:
+    """What is expected, in a line."""
+    trials = "1 trial" if found.trials == 1 else f"{found.trials:,} trials"
+    return f"{trials}, {found.workers} at a time: about {duration_words(found.seconds)} of training"
+
+
+def outcome_words(found: Explanation, took: float) -> str:
+    """What came of an estimate, in a line."""
+    estimate = duration_words(found.seconds)
+    return f"training took {duration_words(took)}, against an estimate of {estimate}"
 
 
 def _steps(phase: Phase, pictures: int) -> int:

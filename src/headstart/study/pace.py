@@ -1,11 +1,12 @@
 """Pace: how long what is left of a study will take."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from statistics import median
 
 from headstart.data.tasks import Budget
-from headstart.study.jobs import Job
+from headstart.study.jobs import Ended, Failure, Halt, Job, Stack
+from headstart.study.runner import Runner
 from headstart.study.workplace import Workplace
 
 Kind = tuple[str | None, Budget]
@@ -55,6 +56,42 @@ class Pace:
         spent = sum(median(times) for times in self._seen.values())
         trained_on = sum(self._pictures[seen] for seen in self._seen)
         return spent / trained_on * self._pictures[one]
+
+
+class TimedRunner:
+    """A runner that notes how long jobs of each kind took.
+
+    Args:
+        runner: Does the jobs.
+
+    Attributes:
+        took: Kind → the seconds of each job that has ended with a result; of a stack, its share.
+    """
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self.took: defaultdict[Kind, list[float]] = defaultdict(list)
+
+    @property
+    def slots(self) -> int:
+        """How many stacks it can have in hand."""
+        return self._runner.slots
+
+    def submit(self, stack: Stack) -> None:
+        """Take a stack in hand."""
+        self._runner.submit(stack)
+
+    def finished(self) -> Iterator[tuple[Stack, Ended]]:
+        """Wait until at least one stack has ended; give all that have."""
+        for stack, ended in self._runner.finished():
+            for job, result in zip(stack.jobs, ended.results, strict=True):
+                if not isinstance(result, Failure | Halt):
+                    self.took[kind(job)].append(ended.seconds / len(stack.jobs))
+            yield stack, ended
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._runner.close()
 
 
 def kind(job: Job) -> Kind:

@@ -1,0 +1,263 @@
+"""Timing: seconds of a step, a look, a solved head, each kind measured once and remembered.
+
+What is timed is the training loop itself, on a few real pictures (behind a cut: on noise of the
+features' shape). It is remembered by machine and content, so that the same kind is not timed
+again: not in this study, nor in another one with the same network.
+"""
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from hashlib import sha256
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from headstart.engine.costs import Rates, calibrated, solving_flops
+from headstart.engine.cuts import Cut
+from headstart.engine.keeper import is_channels_last, stored_shape
+from headstart.engine.measured import Measured
+from headstart.networks.groups import Network, weights_hash
+from headstart.networks.heads import solvable_layer
+from headstart.strategies.plan import Phase, Plan
+from headstart.study.workplace import Workplace
+from headstart.training.batches import Batches, ChannelsLastInputs, Inputs, StoredInputs
+from headstart.training.devices import deterministic
+from headstart.training.entry import Entry
+from headstart.training.fit import fit
+from headstart.training.stacking.fit import fit_stacked
+from headstart.training.stacking.members import Member
+
+_EVALUATED = 16  # pictures that a look is timed with
+_SOLVED_WITH = 400  # pictures that solving is timed with, at most
+_LONG_S = 1.0  # what takes longer is not timed a second time
+_ENOUGH_S = 0.1  # of steps, so that the clock's own grain does not count
+_MOST_STEPS = 30
+
+
+@dataclass
+class Clockwork:
+    """Times what a study consists of, each kind once.
+
+    Attributes:
+        workplace: The study, its pictures at hand.
+        anew: Time everything, even what is known.
+    """
+
+    workplace: Workplace
+    anew: bool = False
+    _known: dict[tuple[str, ...], float] = field(default_factory=dict)
+
+    @cached_property
+    def rates(self) -> Rates:
+        """What this machine does in a second."""
+        return calibrated(self.workplace.keeper.cache, anew=self.anew)
+
+    @cached_property
+    def network(self) -> Network:
+        """The network that is looked at; what trains on trial is a copy of it."""
+        return self.workplace.placed(self.workplace.making)
+
+    @cached_property
+    def making(self) -> str:
+        """What timings depend on beside what is timed."""
+        place, threads = self.workplace, self.workplace.study.study.threads
+        parts = (repr(self.network), place.images.picture_shape, place.device, threads)
+        return sha256("\n".join([*map(str, parts), torch.__version__]).encode()).hexdigest()
+
+    def step(self, plan: Plan, phase: Phase, cut: Cut | None, stack: int = 1) -> float:
+        """Seconds of an optimiser step from the cut on, its batch and its update included.
+
+        Args:
+            plan: What the phase is of.
+            phase: With batches and what learns.
+            cut: Where it enters the network; None: at the pictures.
+            stack: How many trials are trained together; the seconds are one's share.
+        """
+        phase = replace(phase, epochs=1, steps=None)
+
+        def measure() -> float:
+            first = self._fitted(plan, phase, cut, 1, stack)  # warms up
+            if first > _LONG_S:
+                return first / stack
+            one = self._fitted(plan, phase, cut, 1, stack)
+            more = max(1, min(_MOST_STEPS, int(_ENOUGH_S / max(one, 1e-4))))
+            many = self._fitted(plan, phase, cut, 1 + more, stack)
+            return max(many - one, one / 100) / (more * stack)
+
+        counted = 3 * self._flops(cut) * phase.batch_size / self.rates.flops
+        return self._timed(measure, "step", _kind(phase), _name(cut), str(stack), counted=counted)
+
+    def solving(self, plan: Plan, phase: Phase, cut: Cut | None, pictures: int) -> float:
+        """Seconds that solving a head takes, the looks at the pictures included."""
+        assert phase.solver is not None
+        name = solvable_layer(self.network.head)
+        layer = self.network.head.get_submodule(name) if name else self.network.head
+        numbers, units = int(layer.in_features), int(layer.out_features)  # type: ignore[arg-type]
+        count = min(pictures, _SOLVED_WITH)
+        whole, part = (
+            solving_flops(phase.solver, each, numbers, max(2, units)) for each in (pictures, count)
+        )
+
+        def measure() -> float:
+            return self._fitted(plan, replace(phase, batch_size=count), cut, 1, 1)
+
+        counted = (part + count * self._flops(cut)) / self.rates.flops
+        key = ("solving", _kind(phase), _name(cut), str(count))
+        seconds = self._timed(measure, *key, counted=counted)
+        return seconds * whole / part
+
+    def look(self, cut: Cut | None) -> float:
+        """Seconds that a picture takes, looked at in evaluation mode from the cut on."""
+        model, inputs = self._entered(cut, _EVALUATED)
+        read = 0.0 if cut is None else 4 * math.prod(cut.shape) / self.rates.copied
+        return self._forward(model, inputs, "look", _name(cut)) / _EVALUATED + read
+
+    def one_pass(self, cut: Cut) -> float:
+        """Seconds of the pass of all pictures up to a cut, written too; 0 if it was made before."""
+        place, study = self.workplace, self.workplace.study.study
+        seed, rows = study.seeds[0], place.doorway(study.seeds[0]).rows
+        network, threads = self.network, study.threads
+        if place.features_are_shared:  # then the weights are there, and all processors work
+            network, threads = self._source(seed), place.limits.processors
+        with deterministic(threads, place.device):
+            pictures = self._batches(place.task(seed).train_rows)
+            seconds, _ = place.keeper.cost(network, cut, pictures, rows)
+        written = 4 * math.prod(cut.shape) * len(rows) / self.rates.written
+        return seconds + written if seconds else 0.0
+
+    def _source(self, seed: int) -> Network:
+        """A network that holds the source's weights."""
+        place = self.workplace
+        plans = (place.plan(name, self.network) for name in place.study.strategy)
+        plan = next(plan for plan in plans if plan.start == "source")
+        return place.placed(place.start(place.task(seed), seed, plan))
+
+    def beginning(self, plan: Plan) -> float:
+        """Seconds until a trial trains: its network is made, split and named by its weights."""
+        place, seed = self.workplace, self.workplace.study.study.seeds[0]
+
+        def measure() -> float:
+            started = time.perf_counter()
+            network = place.placed(place.network(place.task(seed), seed))
+            cuts = place.keeper.cuts(network)
+            for _ in plan.phases:
+                if cuts.cuts:
+                    cuts.split(network, cuts.cuts[-1])
+            weights_hash(network.state_dict())
+            return time.perf_counter() - started
+
+        return self._timed(measure, "beginning", str(len(plan.phases)))
+
+    def _forward(self, model: Callable[[Tensor], Tensor], inputs: Tensor, *key: str) -> float:
+        self.network.eval()
+
+        def once() -> float:
+            started = time.perf_counter()
+            with torch.inference_mode():
+                model(inputs)
+            if self.workplace.device.type == "cuda":
+                torch.cuda.synchronize()
+            return time.perf_counter() - started
+
+        def measure() -> float:
+            first = once()
+            return first if first > _LONG_S else once()
+
+        return self._timed(measure, *key)
+
+    def _fitted(self, plan: Plan, phase: Phase, cut: Cut | None, steps: int, stack: int) -> float:
+        """Seconds of one epoch of so many batches, for all trials of a stack."""
+        place, seed = self.workplace, self.workplace.study.study.seeds[0]
+        task = place.task(seed)
+        rows = np.resize(task.train_rows, phase.batch_size * steps)
+        train, valid = (self._batches(each) for each in (rows, task.valid_rows[:2]))
+        alone = replace(phase, patience=None, restart=False, distilled=None)
+        short = replace(plan, phases=(alone,), interpolation=None, soup=(), own=())
+        enter = self._enter(cut, phase.batch_size)
+        networks = [copy.deepcopy(self.network) for _ in range(stack)]
+        started = time.perf_counter()
+        if stack > 1:
+            fit_stacked(
+                [
+                    Member(network, short, train, valid, number, enter, task.class_names)
+                    for number, network in enumerate(networks)
+                ]
+            )
+        else:
+            fit(networks[0], short, train, valid, seed, enter=enter, class_names=task.class_names)
+        return time.perf_counter() - started
+
+    def _enter(self, cut: Cut | None, batch_size: int) -> Callable[..., Entry]:
+        """Enters at the pictures, or behind a cut with noise in the place of features."""
+
+        def enter(network: Network, _: Phase, train: Inputs, valid: Inputs) -> Entry:
+            if cut is None or not isinstance(train, Batches) or not isinstance(valid, Batches):
+                return Entry(network, train, valid)
+            halves = self.workplace.keeper.cuts(network).split(network, cut)
+            kind = ChannelsLastInputs if is_channels_last(cut, train) else StoredInputs
+            noise = np.random.default_rng(0).random(
+                (batch_size, *stored_shape(cut, train)), dtype=np.float32
+            )
+            parts = [
+                kind(noise, np.arange(len(each)) % batch_size, each.labels, each.device)
+                for each in (train, valid)
+            ]
+            return Entry(halves.suffix, *parts)
+
+        return enter
+
+    def _batches(self, rows: NDArray[np.int64]) -> Batches:
+        place, seed = self.workplace, self.workplace.study.study.seeds[0]
+        reads_maps = any(isinstance(each, torch.nn.Conv2d) for each in self.network.modules())
+        return Batches.of(
+            place.task(seed).examples(rows),
+            place.scaling(seed),
+            place.device,
+            channels_last=reads_maps,
+        )
+
+    def _entered(self, cut: Cut | None, count: int) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+        if cut is None:
+            return self.network, self._pictures(count)
+        halves = self.workplace.keeper.cuts(self.network).split(self.network, cut)
+        return halves.suffix, torch.rand(count, *cut.shape, device=self.workplace.device)
+
+    def _pictures(self, count: int) -> Tensor:
+        height, width, channels = self.workplace.images.picture_shape
+        values = torch.rand(count, channels, height, width, device=self.workplace.device)
+        return values.contiguous(memory_format=torch.channels_last)
+
+    def _flops(self, cut: Cut | None) -> int:
+        """Operations that a picture takes from a cut on, but for what lies behind the last one."""
+        cuts = self.workplace.keeper.cuts(self.network).cuts
+        return (cuts[-1].flops if cuts else 0) - (0 if cut is None else cut.flops)
+
+    def _timed(self, measure: Callable[[], float], *key: str, counted: float = 0.0) -> float:
+        """A timing from before, or a new one; what was counted for what cannot be timed."""
+        if key not in self._known:
+            memory = Measured.of(self.workplace.keeper.cache)
+            known = None if self.anew else memory.recall("seconds", self.making, *key)
+            if known is None:
+                try:
+                    known = measure()
+                except Exception:  # what cannot be trained is told when it is to be trained
+                    known = counted
+                memory.remember(known, "seconds", self.making, *key)
+            self._known[key] = known
+        return self._known[key]
+
+
+def _name(cut: Cut | None) -> str:
+    return "the pictures" if cut is None else f"{cut.name} {cut.shape}"
+
+
+def _kind(phase: Phase) -> str:
+    """What the time of a phase's steps depends on, as text."""
+    learns = {group: rate is not None for group, rate in phase.rates.items()}
+    return repr(replace(phase, name="", rates=learns, epochs=None, steps=None, patience=None))
