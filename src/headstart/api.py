@@ -1,5 +1,6 @@
 """The library's front door: compare a study, and use the model that came of it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from headstart.data.image_set import ImageSet
@@ -10,9 +11,11 @@ from headstart.delivery.delivering import Fitted, deliver
 from headstart.delivery.model import BATCH_SIZE, Model, load
 from headstart.delivery.short_list import AUTO, count_pictures, fit_study, is_affordable
 from headstart.engine.limits import NO_LIMITS, MachineLimits
+from headstart.report.depth_map import DepthMap
 from headstart.report.results import Results
 from headstart.study.compare import open_workplace, train_and_score
 from headstart.study.deciding import until_decided
+from headstart.study.depth_map import map_parts
 from headstart.study.folder import study_folder
 from headstart.study.progress import Listener, Progress, silent
 from headstart.study.results import StudyRecords
@@ -121,6 +124,64 @@ def _compared(
         results = Results(records)
         results.write_files()
     return results
+
+
+def draw_map(
+    study: Study,
+    output: Path | str = "studies/map",
+    *,
+    images: ImageSet | None = None,
+    fresh: bool = False,
+    retry_failed: bool = False,
+    jobs: int | None = None,
+    listener: Listener = silent,
+) -> DepthMap:
+    """Draw the map of layer transfer (Yosinski et al. 2014): what each layer is worth.
+
+    Does all arms at all cuts over paired seeds (`headstart.study.depth_map`), scores them by one
+    reading of the test labels, and writes ``map.json`` and the report. A call that was interrupted
+    goes on where it stopped.
+
+    Args:
+        study: Source, task, network and training; from `headstart.load_study`.
+        output: The map's folder; class splits have theirs below it.
+        images: Pictures from Python instead of the catalogue's.
+        fresh: Begin anew; what was there is kept under another name.
+        retry_failed: Try failed trials once more.
+        jobs: How many trials to train at a time; the number of CPU cores by default.
+        listener: Told how it goes on.
+
+    Raises:
+        HeadstartError: If something asked for cannot be had; nothing was trained then.
+        KeyboardInterrupt: On Ctrl-C; the same call goes on where it stopped.
+    """
+    directory = Path(output).absolute()
+    parts = map_parts(study, images=images, listener=listener)
+    found = []
+    for part in parts:
+        with study_folder(directory / part.name, fresh=fresh) as folder:
+            found.append(
+                train_and_score(
+                    part.study,
+                    folder,
+                    images=images,
+                    retry_failed=retry_failed,
+                    jobs=jobs,
+                    listener=_of_part(listener, part.name),
+                    reader="map",
+                )
+            )
+    listener(Progress("drawing the map"))
+    drawn = DepthMap(directory, tuple(found), parts[0].groups)
+    drawn.write_files()
+    return drawn
+
+
+def _of_part(listener: Listener, name: str) -> Listener:
+    """A listener that is told which class split is being done."""
+    if not name:
+        return listener
+    return lambda progress: listener(replace(progress, doing=f"{name}: {progress.doing}"))
 
 
 def fit(

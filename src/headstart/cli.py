@@ -214,6 +214,60 @@ def worth(
         console.print_line(f"the curves: {results.directory / 'report.html'}")
 
 
+@app.command("map")
+def draw_map(
+    study_file: StudyFile,
+    seeds: Annotated[
+        int | None, typer.Option(help="Use the seeds 0 to N − 1, in each class split.")
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Label budgets, for example 50,200,all.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="The map's folder.  [default: studies/NAME]")
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Begin anew; what is there is kept, renamed.")
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try failed trials once more.")
+    ] = False,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Trials at a time.  [default: CPU cores]")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Draw the map of layer transfer: what each layer is worth, copied, frozen or fine-tuned.
+
+    At every cut, the lower layers come from the source, or as a control from a network trained on
+    the same task. The same command goes on where it was stopped. Exit code 1: some trials failed.
+    """
+    from headstart import console
+
+    with console.listening() as listener:
+        listener(Progress("loading PyTorch"))
+        from headstart import api
+        from headstart.console.depth_map import map_data, print_map
+        from headstart.study import spec
+
+        study = spec.with_settings(
+            spec.load_study(study_file), seeds=seeds, labels=_budgets(labels)
+        )
+        found = api.draw_map(
+            study,
+            output or Path("studies") / study_file.stem,
+            fresh=fresh,
+            retry_failed=retry_failed,
+            jobs=jobs,
+            listener=listener,
+        )
+    if as_json:
+        console.print_json(map_data(found))
+    else:
+        print_map(found)
+    raise typer.Exit(1 if found.failed else 0)
+
+
 @app.command()
 def power(
     study_file: StudyFile,
@@ -273,10 +327,11 @@ def show(study_file: StudyFile) -> None:
     with console.listening() as listener:
         listener(Progress("loading PyTorch"))
         from headstart.study.compare import open_workplace
+        from headstart.study.depth_map import as_compared
         from headstart.study.layout import layout
         from headstart.study.spec import load_study
 
-        study = load_study(study_file)
+        study = as_compared(load_study(study_file), listener)
         shown = layout(open_workplace(study, listener))
     console.print_layout(shown)
     if study.split.folds is not None:
@@ -309,10 +364,12 @@ def explain(
         listener(Progress("loading PyTorch"))
         from headstart.console.engine import print_explanation
         from headstart.study.compare import open_workplace
+        from headstart.study.depth_map import as_compared
         from headstart.study.explain import explain as explanation
         from headstart.study.spec import load_study
 
-        workplace = open_workplace(load_study(study_file), listener, limits=limits)
+        study = as_compared(load_study(study_file), listener)
+        workplace = open_workplace(study, listener, limits=limits)
         listener(Progress("taking a few steps of each kind"))
         found = explanation(workplace, jobs, anew=calibrate)
     if as_json:

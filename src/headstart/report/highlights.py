@@ -4,7 +4,13 @@ import re
 from typing import NamedTuple
 
 from headstart.report import words
-from headstart.report.content import Budget, Comparison, ReportContent, StrategyResult
+from headstart.report.content import (
+    Budget,
+    Comparison,
+    ReportContent,
+    StrategyResult,
+    budget,
+)
 
 
 class Highlight(NamedTuple):
@@ -24,6 +30,33 @@ def verdicts(content: ReportContent) -> tuple[tuple[str, tuple[Comparison, ...]]
         if entries:
             grouped.append((heading, entries))
     return tuple(grouped)
+
+
+class Sign(NamedTuple):
+    """One of the signs of a map of layer transfer, and in which verdict's colours it is told."""
+
+    name: str
+    answer: str
+    sentence: str
+    look: str
+
+
+def signs(content: ReportContent) -> tuple[tuple[str, tuple[Sign, ...]], ...]:
+    """The signs of a map under a heading for each label budget, likewise."""
+    looks = {"yes": "better", "no": "worse", "cannot tell": "undecided"}
+    maps = content.summary.get("map", ())
+    return tuple(
+        (
+            f"With {words.labels(budget(entry['labels']), content.training_pictures)}"
+            if len(maps) > 1
+            else "",
+            tuple(
+                Sign(sign["name"], sign["answer"], sign["sentence"], looks[sign["answer"]])
+                for sign in entry["signs"]
+            ),
+        )
+        for entry in maps
+    )
 
 
 def named(comparison: Comparison) -> tuple[tuple[str, str], ...]:

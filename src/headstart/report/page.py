@@ -4,6 +4,7 @@ import base64
 import hashlib
 import os
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -13,22 +14,22 @@ from markupsafe import Markup
 from headstart.errors import RecordsError
 from headstart.report import palette, tables, words
 from headstart.report.content import ReportContent
-from headstart.report.figures import FIGURES
-from headstart.report.highlights import highlights, named, verdicts
+from headstart.report.figures import FIGURES, MakeFigure
+from headstart.report.highlights import highlights, named, signs, verdicts
 from headstart.report.searching import search_table
 
 _HERE = Path(__file__).parent
 
 
-def render(content: ReportContent) -> str:
-    """The report as an HTML document.
+def render(content: ReportContent, shown: Sequence[MakeFigure] = FIGURES) -> str:
+    """The report as an HTML document, with those of the figures that there is something for.
 
     Nothing in it is fetched: fonts, pictures, styles and the one small script are inside, and its
     Content-Security-Policy forbids every request and every other script. All names are escaped.
     """
     script = (_HERE / "script.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    figures = [made for made in (figure(content) for figure in FIGURES) if made is not None]
+    figures = [made for made in (figure(content) for figure in shown) if made is not None]
     text = _template().render(
         content=content,
         style=Markup(_style()),
@@ -36,6 +37,7 @@ def render(content: ReportContent) -> str:
         script_hash=digest,
         figures=figures,
         verdicts=verdicts(content),
+        signs=signs(content),
         named=named,
         highlights=highlights(content),
         split=content.provenance.get("split", "").rstrip("."),
@@ -53,12 +55,13 @@ def render(content: ReportContent) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def write(content: ReportContent, path: Path) -> Path:
+def write(content: ReportContent, path: Path, shown: Sequence[MakeFigure] = FIGURES) -> Path:
     """Write the report, whole or not at all.
 
     Args:
         content: What to show.
         path: The HTML file; one that is there is replaced.
+        shown: Its figures.
 
     Returns:
         `path`.
@@ -66,7 +69,7 @@ def write(content: ReportContent, path: Path) -> Path:
     Raises:
         RecordsError: If the file cannot be written.
     """
-    text = render(content)
+    text = render(content, shown)
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         unfinished = Path(name)

@@ -10,6 +10,7 @@ import numpy as np
 from headstart.data.tasks import Budget
 from headstart.report import cross_validation
 from headstart.report.choosing import chosen
+from headstart.report.depth_map import map_summary
 from headstart.report.gate import gate_summary
 from headstart.report.label_worth import worths_summary
 from headstart.report.paths import path_summary
@@ -121,7 +122,8 @@ def summarise(records: StudyRecords) -> dict[str, Any]:
         of the study), ``sentence, note, spread, probability_of_improvement, metrics, power``
         (`headstart.report.planning.power_curves`); ``orders``
         by label budget; ``best`` by label budget (`headstart.report.choosing.chosen`); ``worth``
-        (`headstart.report.label_worth.worths_summary`); ``test_reads``; ``confidence``;
+        (`headstart.report.label_worth.worths_summary`); ``map``
+        (`headstart.report.depth_map.map_summary`); ``test_reads``; ``confidence``;
         ``ledger {entries, counted, budget, limit, split, readings, sentence}``; ``gate``
         (`headstart.report.gate.gate_summary`); ``search``
         (`headstart.report.searching.search_summary`); where looks were declared, each comparison's
@@ -149,6 +151,7 @@ def summarise(records: StudyRecords) -> dict[str, Any]:
         ],
         "best": chosen(records),
         "worth": worths_summary(records),
+        "map": map_summary([records]),
         "test_reads": len(records.split_reads),
         "confidence": confidence(records),
         "ledger": _ledger(records),

@@ -33,6 +33,8 @@ def check_study(workplace: Workplace) -> None:
     Raises:
         StudyError: With every problem found.
     """
+    if workplace.study.map is not None:
+        raise StudyError("it has a [map] table: headstart map draws it; compare has no use for it")
     problems = _Problems()
     settings = workplace.study.study
     same_split = workplace.study.split.order == "stored"

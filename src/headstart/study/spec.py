@@ -22,6 +22,7 @@ from headstart.strategies import (
     register,
     strategy_names,
 )
+from headstart.study.map_settings import MapSettings
 from headstart.study.search_settings import SEED_IS_TAKEN, SearchSettings, search_problems
 from headstart.training.devices import DeviceName
 
@@ -225,6 +226,7 @@ class Study(Settings):
         head: What stands on it.
         training: Defaults of all strategies.
         strategy: The strategies by name.
+        map: Makes it a map of layer transfer, for ``headstart map``, which makes the strategies.
         study: Seeds, budgets, comparison, device.
         search: How settings are chosen by search before any trial is done; none are when left out.
     """
@@ -238,6 +240,7 @@ class Study(Settings):
     head: HeadSettings = HeadSettings()
     training: Training = Training()
     strategy: Annotated[dict[str, SerializeAsAny[Strategy]], Field(min_length=1)]
+    map: MapSettings | None = None
     study: StudySettings = StudySettings()
     search: SearchSettings | None = None
 
@@ -249,6 +252,8 @@ class Study(Settings):
             return values
         filled = dict(values)
         _give_folds_their_seeds(filled)
+        if "map" in values and "strategy" not in values:  # it has arms instead
+            filled["strategy"] = {"scratch": {}}
         _let_folds_search(filled)
         _fill_in_scaling(filled)
         defaults = values.get("training", {})
@@ -261,7 +266,7 @@ class Study(Settings):
                 own = source.get("training", {})
                 if isinstance(own, Mapping):
                     filled["source"] = {**source, "training": _with_defaults(own, defaults)}
-            tables = values.get("strategy")
+            tables = filled.get("strategy")
             if isinstance(tables, Mapping):
                 filled["strategy"] = {
                     name: {

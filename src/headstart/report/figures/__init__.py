@@ -10,6 +10,7 @@ from headstart.report.content import ReportContent
 from headstart.report.figures import (
     best,
     confusion,
+    depth_map,
     differences,
     gate,
     label_curve,
@@ -25,9 +26,12 @@ from headstart.report.figures import (
 )
 from headstart.report.figures._base import Chart, Figure, Panel
 
-FIGURES: tuple[Callable[[ReportContent], Figure | None], ...] = (
+MakeFigure = Callable[[ReportContent], Figure | None]
+
+FIGURES: tuple[MakeFigure, ...] = (
     trial_dots.figure,
     differences.figure,
+    depth_map.figure,
     order.figure,
     spread.figure,
     power.figure,
@@ -43,4 +47,4 @@ FIGURES: tuple[Callable[[ReportContent], Figure | None], ...] = (
 )
 """In the order of the page."""
 
-__all__ = ["FIGURES", "Chart", "Figure", "Panel"]
+__all__ = ["FIGURES", "Chart", "Figure", "MakeFigure", "Panel"]

@@ -1,0 +1,125 @@
+"""The map of a study: drawn, gone on with, shown."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from headstart import api
+from headstart.data.image_set import ImageSet
+from headstart.report.depth_map import DepthMap, map_content
+from headstart.report.figures import depth_map as figure
+from headstart.report.results import Results
+from headstart.study.spec import study_from
+
+MAP: dict[str, Any] = {
+    "question": "What is each layer worth?",
+    "split": {"valid": 0.2, "test": 0.3},
+    "network": {"kind": "mlp", "hidden": [12, 8]},
+    "training": {"optimizer": "sgd", "lr": 0.1, "epochs": 1},
+    "map": {"class_splits": 2},
+    "study": {"seeds": 2, "labels": [100, "all"]},
+}
+
+
+@pytest.fixture(scope="module")
+def digits() -> ImageSet:
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    return ImageSet.from_arrays(np.rint(bunch.images * 15).astype(np.uint8), bunch.target)
+
+
+@pytest.fixture(scope="module")
+def drawn(digits: ImageSet, tmp_path_factory: pytest.TempPathFactory) -> DepthMap:
+    return api.draw_map(study_from(MAP), tmp_path_factory.mktemp("map"), images=digits, jobs=1)
+
+
+def test_its_numbers_are_those_of_the_trials(drawn: DepthMap) -> None:
+    written = json.loads((drawn.directory / "map.json").read_text())
+    assert written == drawn.numbers
+    assert [entry["labels"] for entry in written] == [100, "all"]
+    trials = [each.trials.set_index(["strategy", "seed", "labels"]) for each in drawn.records]
+    for entry in written:
+        assert (entry["worlds"], entry["seeds"], entry["dropped"]) == (2, 2, 0)
+        own = [each["test_accuracy"].xs(str(entry["labels"]), level="labels") for each in trials]
+        gaps = [each.xs("B2B+").to_numpy() - each.xs("scratch").to_numpy() for each in own]
+        number = entry["cuts"][1]["arms"]["BnB+"]
+        assert number["value"] == pytest.approx(np.mean(gaps))
+        assert entry["cuts"][1]["group"] == "dense_2"
+        assert number["all_low"] < number["low"] < number["value"] < number["high"]
+
+
+def test_what_was_done_is_not_done_again(drawn: DepthMap, digits: ImageSet) -> None:
+    before = {file: file.read_bytes() for file in drawn.directory.rglob("own-*.safetensors")}
+    assert len(before) == 8  # two class splits, seeds and budgets
+    again = api.draw_map(study_from(MAP), drawn.directory, images=digits, jobs=1)
+    assert again.numbers == drawn.numbers
+    assert [len(each.test_reads) for each in again.records] == [1, 1]
+
+
+def test_the_page_shows_lines_table_and_signs(drawn: DepthMap) -> None:
+    content = map_content(drawn)
+    points = figure.map_points(content)
+    assert list(points["line"].unique()) == ["AnB+", "AnB", "BnB+", "BnB"]
+    assert len(points) == 2 * 2 * 4
+    first = drawn.numbers[0]["cuts"][0]["arms"]["AnB"]
+    row = points[(points["line"] == "AnB") & (points["cut"] == 1)].iloc[0]
+    assert (row["value"], row["low"]) == pytest.approx(
+        (100 * first["value"], 100 * first["all_low"])
+    )
+    made = figure.figure(content)
+    assert made is not None
+    assert len(made.numbers.rows) == 2 * (1 + 2 * (4 + 3))
+    html = (drawn.directory / "report.html").read_text()
+    for sentence in drawn.sentences():
+        assert sentence.partition("; ")[2].partition(" (")[0] in html
+    assert "Nothing could be compared" not in html
+    assert "split-1: " in html
+    assert len(repr(drawn).splitlines()) == 2 + 8
+
+
+def test_an_ordinary_study_has_no_map_and_one_with_arms_shows_it(
+    digits: ImageSet, tmp_path: Path
+) -> None:
+    arms = {"scratch": {}, "A1B": {"kind": "own_lower_groups", "copied": 1}, "frozen": {}}
+    study = study_from(
+        {**MAP, "map": None, "task": {"classes": ["0", "1"]}, "source": {}, "strategy": arms}
+    )
+    results = api.compare(study, tmp_path / "arms", images=digits, jobs=1)
+    assert [list(cut["arms"]) for cut in results.summary["map"][0]["cuts"]] == [["BnB"]]
+    assert "What each layer is worth" in (tmp_path / "arms" / "report.html").read_text()
+    plain = study.model_copy(update={"strategy": {"scratch": study.strategy["scratch"]}})
+    api.compare(plain, tmp_path / "arms", images=digits, jobs=1)
+    assert Results.read(tmp_path / "arms").summary["map"] == []
+
+
+def test_command(
+    digits: ImageSet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from headstart.cli import app
+
+    np.savez(tmp_path / "digits.npz", x_train=digits.pictures, y_train=digits.labels)
+    file = tmp_path / "digits.toml"
+    file.write_text(
+        '[data]\npath = "digits.npz"\nimage_size = 8\nchannels = 1\n'
+        '[task]\nclasses = ["0", "1", "2"]\n[network]\nkind = "mlp"\nhidden = [8]\n'
+        '[training]\nepochs = 1\n[map]\narms = ["BnB", "BnB+"]\n[study]\nseeds = 2\nlabels = 60\n'
+    )
+    monkeypatch.setenv("COLUMNS", "120")
+    for options in ([], ["--json"]):
+        with pytest.raises(SystemExit) as end:
+            app(["map", str(file), "--output", str(tmp_path / "out"), "--jobs", "1", *options])
+        assert not end.value.code
+        said = capsys.readouterr().out
+        if options:
+            assert json.loads(said)["groups"] == ["dense_1"]
+        else:
+            assert "1 (dense_1)" in said
+            assert "BnB+ recovers: " in said
+            assert "base − BnB" in said

@@ -1,0 +1,124 @@
+"""The numbers of a map of layer transfer, against SciPy and worlds with known truth."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+
+from headstart.errors import RecordsError, StudyError
+from headstart.statistics.layer_transfer import AGAIN, BASE, Key, World, layer_map
+
+CUTS = (1, 2, 3, 4, 5)
+Truth = Callable[[str, int], float]
+NOTHING: Truth = lambda _arm, _cut: 0.0  # noqa: E731  a truth is read as a formula
+
+
+def yosinski(arm: str, cut: int) -> float:
+    """Curves as the paper's: BnB dips in the middle, AnB falls, the others stay or rise."""
+    return {
+        "AnB": -0.05 * cut, "BnB": -0.12 if 1 < cut < 5 else 0.0, "AnB+": 0.04, "BnB+": 0.0,
+    }.get(arm, 0.0)  # fmt: skip
+
+
+def world(truth: Truth, seed: int, seeds: int = 2, pictures: int = 400) -> World:
+    """0/1 answers: seeds and class splits shift every arm a little, pictures are hard or easy."""
+    rng = np.random.default_rng(seed)
+    hard = rng.random(pictures)
+    keys: list[Key] = [(BASE, 0), (AGAIN, 0)]
+    keys += [(arm, cut) for arm in ("AnB", "AnB+", "BnB", "BnB+") for cut in CUTS]
+    split = {arm: rng.normal(0, 0.01) for arm, _ in keys}
+    tables = {}
+    for arm, cut in keys:
+        level = 0.7 + truth(arm, cut) + split[arm] + rng.normal(0, 0.01, (seeds, 1))
+        tables[arm, cut] = (hard + rng.normal(0, 0.1, (seeds, pictures)) < level).astype(float)
+    return World(tables)
+
+
+def means(worlds: list[World], key: Key) -> NDArray[np.float64]:
+    return np.array([np.asarray(each.tables[key]).mean() for each in worlds])
+
+
+def test_over_class_splits_the_interval_is_the_t_interval_of_their_means() -> None:
+    worlds = [world(yosinski, seed) for seed in range(6)]
+    found = layer_map(worlds)
+    cut = found.cuts[2]
+    gaps = means(worlds, ("BnB", 3)) - means(worlds, ("AnB", 3))
+    own = stats.ttest_1samp(gaps, 0).confidence_interval(0.95)
+    wide = stats.ttest_1samp(gaps, 0).confidence_interval(1 - 0.05 / 5)
+    number = cut.derived["specificity"]
+    told = (number.value, number.low, number.high, number.all_low, number.all_high)
+    assert told == pytest.approx((gaps.mean(), *own, *wide))
+    co = means(worlds, (BASE, 0)) - means(worlds, ("BnB", 3))
+    assert cut.derived["co_adaptation"].value == pytest.approx(co.mean())
+    boost = means(worlds, ("AnB+", 3)) - means(worlds, ("BnB+", 3))
+    assert cut.derived["lasting_boost"].value == pytest.approx(boost.mean())
+    assert cut.arms["AnB"].value == pytest.approx(
+        (means(worlds, ("AnB", 3)) - means(worlds, (BASE, 0))).mean()
+    )
+    assert (found.worlds, found.seeds, len(found.cuts)) == (6, 2, 5)
+
+
+def test_in_one_world_where_pictures_are_alike_it_is_the_t_interval_over_seeds() -> None:
+    rng = np.random.default_rng(3)
+    tables: dict[Key, NDArray[np.float64]] = {
+        key: np.repeat(rng.random((7, 1)), 50, axis=1) for key in ((BASE, 0), ("AnB", 1))
+    }
+    number = layer_map([World(tables)]).cuts[0].arms["AnB"]
+    gaps = tables["AnB", 1][:, 0] - tables[BASE, 0][:, 0]
+    low, high = stats.ttest_1samp(gaps, 0).confidence_interval(0.95)
+    assert (number.low, number.high) == pytest.approx((low, high), rel=1e-3)
+
+
+def test_the_four_signs_are_seen_where_they_are_and_not_where_they_are_not() -> None:
+    there = layer_map([world(yosinski, seed) for seed in range(8)])
+    assert [sign.answer for sign in there.signs] == ["yes"] * 4
+    assert [sign.name for sign in there.signs] == [
+        "BnB dips in the middle", "BnB+ recovers", "AnB falls with n", "AnB+ at or above base",
+    ]  # fmt: skip
+
+    def upside_down(arm: str, cut: int) -> float:
+        return -yosinski(arm, cut)
+
+    turned = layer_map([world(upside_down, seed) for seed in range(8)])
+    assert [sign.answer for sign in turned.signs] == ["no"] * 4
+    assert "base B is −" in turned.signs[0].sentence
+    assert "(mean over cuts 2 to 4)" in turned.signs[0].sentence
+
+
+def test_where_nothing_is_a_sign_is_rarely_claimed_and_intervals_cover_together() -> None:
+    claimed, covered, trials = np.zeros(3), 0, 200
+    for number in range(trials):
+        found = layer_map([world(NOTHING, 10 * number + k, pictures=60) for k in range(5)])
+        claimed += [sign.answer == "yes" for sign in found.signs[:3]]
+        bands = [cut.arms["BnB"] for cut in found.cuts]
+        covered += all((b.all_low or 0.0) <= 0 <= (b.all_high or 0.0) for b in bands)
+    assert (claimed / trials < 0.025 + 3 * np.sqrt(0.025 * 0.975 / trials)).all()
+    assert covered / trials > 0.95 - 3 * np.sqrt(0.05 * 0.95 / trials)
+
+
+def test_one_seed_has_no_interval_and_no_sign() -> None:
+    found = layer_map([world(yosinski, 0, seeds=1)])
+    assert found.cuts[0].arms["AnB"].low is None
+    assert {sign.answer for sign in found.signs} == {"cannot tell"}
+
+
+def test_arms_that_are_not_there_are_passed_over() -> None:
+    whole = world(yosinski, 1)
+    tables = {key: own for key, own in whole.tables.items() if key[0] in (BASE, "BnB")}
+    found = layer_map([World(tables)])
+    assert found.again is None
+    assert set(found.cuts[0].derived) == {"co_adaptation"}
+    assert [sign.name for sign in found.signs] == ["BnB dips in the middle"]
+
+
+def test_tables_that_are_no_pairs_are_refused() -> None:
+    whole = world(yosinski, 1)
+    with pytest.raises(RecordsError, match="base B and its arms on the same seeds and pictures"):
+        layer_map([World({**whole.tables, ("AnB", 1): np.ones((2, 7))})])
+    fewer = {key: own for key, own in whole.tables.items() if key != ("AnB", 1)}
+    with pytest.raises(RecordsError, match="every class split of a map needs the same arms"):
+        layer_map([whole, World(fewer)])
+    with pytest.raises(StudyError, match="confidence must be above 0 and below 1, not 95"):
+        layer_map([whole], confidence=95)
