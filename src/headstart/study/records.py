@@ -53,6 +53,7 @@ class TrialOutcome:
     """What a finished trial leaves behind; its test predictions have not been scored yet.
 
     Attributes:
+        fit_seconds: Wall time of training and validation; of a stack's, the trial's share.
         val_probabilities: Shape (validation pictures, classes), float32.
         test_probabilities: Shape (test pictures, classes), float32.
         val_rows: The validation pictures' rows in the image set, the same for all of a seed.

@@ -117,12 +117,16 @@ class Supply:
             room: (trials, so many, width).
             rows: From `in_orders`, (trials, so many).
         """
-        if len(self._values) == 1:
-            whole = torch.from_numpy(self._values[0].take(rows.reshape(-1), axis=0))
-            room.each.copy_(whole.view(room.each.shape))
-        else:
+        if len(self._values) > 1:
             for trial, (values, own) in enumerate(zip(self._values, rows, strict=True)):
                 room.each[trial] = torch.from_numpy(values.take(own, axis=0))
+        elif self._values[0].dtype == np.float32 and room.each.is_contiguous():
+            out = room.each.view(-1, self.width).numpy()
+            # Without a mode, NumPy would write somewhere else first.
+            np.take(self._values[0], rows.reshape(-1), axis=0, out=out, mode="clip")
+        else:
+            whole = torch.from_numpy(self._values[0].take(rows.reshape(-1), axis=0))
+            room.each.copy_(whole.view(room.each.shape))
         if self._shift is not None:
             room.each.sub_(self._shift)
         if self._factor is not None:
