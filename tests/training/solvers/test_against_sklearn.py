@@ -59,6 +59,28 @@ def test_probes_are_logistic_regressions(
         np.testing.assert_allclose(ours, said, atol=CLOSE)
 
 
+@pytest.mark.parametrize("at_once", [1, 2, 8])
+def test_a_path_of_penalties_ends_where_each_of_them_alone_does(at_once: int) -> None:
+    """Also where one is given twice or lies far from the others, and sets need unlike steps."""
+    features, labels = blobs(90, 12, 2)
+    x, y = tensors(features, labels)
+    penalties = [1.0, 0.5, 0.5, 0.25, 100.0, 1.0, 0.7, 0.5]
+    weights = fold_weights(y, 3, torch.Generator().manual_seed(0))
+    weights[1] *= 20
+    found = fit_probes(
+        x, y, 2, penalties, weights=weights, tolerance=1e-13, penalties_at_once=at_once
+    )
+    assert bool((found.gap <= 1e-13).all())
+    for number, penalty in enumerate(penalties):
+        for fold in range(3):
+            alone = fit_probes(x, y, 2, [penalty], weights=weights[[fold]], tolerance=1e-13)
+            for ours, theirs in (
+                (found.head.weight[fold, number], alone.head.weight[0, 0]),
+                (found.head.bias[fold, number], alone.head.bias[0, 0]),
+            ):
+                torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("classes", [2, 3])
 def test_probes_of_folds_are_fits_without_them(classes: int) -> None:
     features, labels = blobs(90, 12, classes)

@@ -72,6 +72,11 @@ class History:
             kept = step.picked(problems), change.picked(problems), inverse[problems]
             self._pairs.append(kept)
 
+    def forget(self, problems: Tensor) -> None:
+        """Let some problems, by number, begin anew."""
+        for _, _, inverse in self._pairs:
+            inverse[problems] = 0.0
+
     def direction(self, gradient: Point, diagonal: Point) -> Point:
         """Where to go: minus the approximate inverse Hessian times the gradient.
 

@@ -1,6 +1,5 @@
 """The objectives of logistic regression, many at once on shared pictures."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -32,19 +31,15 @@ class LogisticProblems:
     decay: Tensor
 
     @classmethod
-    def of(
-        cls, spectrum: Spectrum, targets: Tensor, weights: Tensor, penalties: Sequence[float]
-    ) -> "LogisticProblems":
-        """Every set of weights (sets, N) with every penalty, sets changing faster."""
+    def of(cls, spectrum: Spectrum, targets: Tensor, weights: Tensor) -> "LogisticProblems":
+        """Problems with weights (B, N) of the pictures, without any penalty as yet."""
         inputs = spectrum.coordinates
-        total = weights.sum(dim=1, keepdim=True)
-        decay = torch.tensor(penalties, dtype=torch.float64, device=inputs.device)
         return cls(
             inputs,
             (spectrum.squares / len(inputs)).to(inputs.dtype),
             targets,
-            (weights / total).to(inputs.dtype).repeat(len(penalties), 1),
-            (decay[:, None] / total[:, 0]).flatten().to(inputs.dtype),
+            (weights / weights.sum(dim=1, keepdim=True)).to(inputs.dtype),
+            inputs.new_zeros(len(weights)),
         )
 
     def picked(self, problems: Tensor) -> "LogisticProblems":
@@ -75,7 +70,8 @@ class LogisticProblems:
     def guess(self, misses: Tensor) -> Point:
         """The inverse of the Hessian's diagonal in the directions of spread."""
         size = misses.abs()
-        steepness = torch.einsum("bkn,bn->bk", size.sub_(size.square()), self.weights)
+        size = size.sub_(size.square())
+        steepness: Tensor = torch.linalg.vecdot(size, self.weights[:, None])
         steepness = steepness.clamp_min(torch.finfo(misses.dtype).tiny * 1e6)
         inverse = steepness[:, :, None] * self.spread + self.decay[:, None, None]
         return Point(inverse.reciprocal_(), 1 / steepness)

@@ -11,8 +11,8 @@ What makes it fast: (1) all problems share the pictures, so a step of all of the
 products. (2) The features are rotated into their directions of spread (`Spectrum`), where the
 Hessian is nearly diagonal, c·s² + λ with s² the spread and c = mean p(1 − p): a starting guess
 for L-BFGS that saves four of five steps. (3) The logits are linear along a step, so its length is
-found without a further product. (4) A weaker penalty starts where the stronger one ended.
-(5) Problems leave the batch as they converge.
+found without a further product. (4) A weaker penalty starts where the stronger one ended, for each
+set of weights as soon as it is there: so the batch stays full.
 """
 
 import math
@@ -25,12 +25,9 @@ from torch import Tensor
 from headstart.errors import TrainingError
 from headstart.training.solvers.descent import Ends, minimise
 from headstart.training.solvers.examples import check_examples, one_hot
-from headstart.training.solvers.lbfgs import Point
 from headstart.training.solvers.logistic import LogisticProblems
 from headstart.training.solvers.spectrum import LinearHead, Spectrum
 
-_FOLLOWED = 3  # heads before, to foresee the next one from
-_NEAR = 1.2  # in log λ
 _SHORT = 2**27  # multiplications of a step of all problems: below, one by one has no advantage
 
 
@@ -76,9 +73,9 @@ def fit_probes(
         tolerance: A problem is done when its objective is that close to its minimum, as a share of
             it.
         max_iterations: Steps a problem may take.
-        penalties_at_once: How many penalties are solved together before the next ones start where
-            those ended. One at a time takes the fewest steps, and is the choice where a step is
-            long; all at once where it is short.
+        penalties_at_once: How many penalties of each set are solved together; where one has been,
+            the next one starts. One at a time takes the fewest steps, and is the choice where a
+            step is long; all at once where it is short.
 
     Raises:
         TrainingError: If the examples, penalties or weights cannot be used.
@@ -93,14 +90,29 @@ def fit_probes(
     if penalties_at_once is None:
         arithmetic = spectrum.coordinates.numel() * len(weights) * units * len(penalties)
         penalties_at_once = 1 if arithmetic > _SHORT else len(penalties)
+    walks = min(penalties_at_once, len(penalties))
     order = sorted(range(len(penalties)), key=lambda place: -penalties[place])
-    ends: list[Ends] = []
-    for begin in range(0, len(order), penalties_at_once):
-        block = [penalties[place] for place in order[begin : begin + penalties_at_once]]
-        problems = LogisticProblems.of(spectrum, targets, weights, block)
-        start = _start(ends, [penalties[place] for place in order], len(weights))
-        ends.append(minimise(problems, start, tolerance, max_iterations))
+    problems = LogisticProblems.of(spectrum, targets, weights.repeat(walks, 1))
+    path = _path([penalties[place] for place in order], weights, walks)
+    ends = minimise(problems, path.to(problems.decay.dtype), tolerance, max_iterations)
     return _in_order(spectrum, ends, order, len(weights))
+
+
+def _path(penalties: Sequence[float], weights: Tensor, walks: int) -> Tensor:
+    """The penalties that each set of weights goes through, of so many walks one after the other.
+
+    Args:
+        penalties: Falling; each walk takes every so-many-th of them.
+        weights: Of the pictures in each set, by whose sum objectives are divided.
+        walks: How many for each set.
+
+    Returns:
+        Shape (penalties of a walk, walks × sets), NaN after a walk's last; sets change faster.
+    """
+    missing = -len(penalties) % walks
+    each = torch.tensor([*penalties, *[math.nan] * missing], dtype=torch.float64)
+    shares = each.view(-1, walks, 1).to(weights.device) / weights.sum(dim=1).double()
+    return shares.flatten(1)
 
 
 def _check_problems(
@@ -126,42 +138,14 @@ def _check_problems(
         raise TrainingError(*problems)
 
 
-def _start(ends: Sequence[Ends], penalties: Sequence[float], sets: int) -> Point | None:
-    """Where to begin with the next penalty, from where those before it ended.
-
-    Along log λ heads move smoothly, so that a parabola through the last three saves most steps.
-    """
-    solved = len(ends)
-    if not solved or len(ends[-1].gap) > sets:  # several at once: no path to follow
-        return None
-    last = range(max(0, solved - _FOLLOWED), solved)
-    places = [math.log(penalties[place]) for place in last]
-    target = math.log(penalties[solved])
-    if abs(target - places[-1]) > _NEAR:
-        return ends[-1].point
-    start = Point(torch.zeros_like(ends[-1].point.weight), torch.zeros_like(ends[-1].point.bias))
-    for place, here in zip(last, places, strict=True):
-        others = [other for other in places if other != here]
-        share = math.prod((target - other) / (here - other) for other in others)
-        start = start.plus(ends[place].point, share)
-    return start
-
-
-def _in_order(spectrum: Spectrum, ends: Sequence[Ends], order: Sequence[int], sets: int) -> Probes:
-    """What was solved penalty by penalty, in the order of the penalties as given."""
+def _in_order(spectrum: Spectrum, ends: Ends, order: Sequence[int], sets: int) -> Probes:
+    """What was solved walk by walk, in the order of the penalties as given."""
     places = torch.tensor(order).argsort().to(spectrum.mean.device)
 
-    def arranged(flat: Sequence[Tensor]) -> Tensor:
-        """(penalties × sets, …) in order of solving → (sets, penalties, …)."""
-        joined = torch.cat(list(flat))
-        return joined.view(len(order), sets, *joined.shape[1:])[places].transpose(0, 1)
+    def arranged(ended: Tensor) -> Tensor:
+        """(penalties of a walk, walks × sets, …) → (sets, penalties, …)."""
+        number = ended.shape[0] * ended.shape[1] // sets
+        return ended.reshape(number, sets, *ended.shape[2:])[places].transpose(0, 1)
 
-    head = spectrum.head(
-        arranged([end.point.weight for end in ends]),
-        arranged([end.point.bias for end in ends]),
-    )
-    return Probes(
-        head,
-        arranged([end.iterations for end in ends]),
-        arranged([end.gap for end in ends]),
-    )
+    head = spectrum.head(arranged(ends.point.weight), arranged(ends.point.bias))
+    return Probes(head, arranged(ends.iterations), arranged(ends.gap))

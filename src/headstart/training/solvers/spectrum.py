@@ -93,7 +93,8 @@ class Spectrum:
         Returns:
             Heads in the coordinates' dtype.
         """
-        carried = weight.to(torch.float64) @ self.basis.T
+        rows = weight.to(torch.float64).flatten(0, -2)  # in one product: many small ones are slow
+        carried = (rows @ self.basis.T).view(*weight.shape[:-1], len(self.mean))
         shifted = bias.to(torch.float64) - carried @ self.mean
         dtype = self.coordinates.dtype
         return LinearHead(carried.to(dtype), shifted.to(dtype))
