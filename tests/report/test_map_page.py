@@ -52,6 +52,26 @@ def test_its_numbers_are_those_of_the_trials(drawn: DepthMap) -> None:
         assert number["all_low"] < number["low"] < number["value"] < number["high"]
 
 
+def test_a_depth_is_chosen_on_validation_and_its_estimate_corrected(drawn: DepthMap) -> None:
+    trials = [each.trials for each in drawn.records]
+    for entry in drawn.numbers:
+        assert [depth["arm"] for depth in entry["depths"]] == ["AnB", "AnB+"]
+        depth = entry["depths"][0]
+        reached = {}
+        for cut in (1, 2):
+            own = [
+                each[(each["strategy"] == f"A{cut}B") & (each["labels"] == str(entry["labels"]))]
+                for each in trials
+            ]
+            reached[cut] = np.mean([each["val_accuracy"].mean() for each in own])
+        # class splits have nearly the same number of validation pictures
+        assert depth["uncorrected"] == pytest.approx(max(reached.values()), abs=0.01)
+        assert reached[depth["cut"]] == pytest.approx(max(reached.values()), abs=0.01)
+        assert depth["estimate"] <= depth["uncorrected"] + 0.02
+        assert depth["low"] < depth["estimate"] < depth["high"]
+        assert f"corrected for having chosen among {depth['choices']}" in depth["sentence"]
+
+
 def test_what_was_done_is_not_done_again(drawn: DepthMap, digits: ImageSet) -> None:
     before = {file: file.read_bytes() for file in drawn.directory.rglob("own-*.safetensors")}
     assert len(before) == 8  # two class splits, seeds and budgets

@@ -59,6 +59,8 @@ def _print_entry(entry: Mapping[str, Any]) -> None:
         line = Text(f"{sign['name']}: ")
         line.append(sign["answer"], style=_STYLES[sign["answer"]])
         out.print(line.append(f"; {sign['sentence']}"))
+    for depth in entry["depths"]:
+        out.print(Text(depth["sentence"]))
 
 
 def _pairs(entry: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from headstart.data.tasks import Budget
+from headstart.report import words
 from headstart.report.content import (
     COUNT_COLUMNS,
     CURVE_COLUMNS,
@@ -20,11 +21,13 @@ from headstart.report.content import (
     ReportContent,
 )
 from headstart.statistics.layer_transfer import AGAIN, BASE, Key, LayerMap, World, layer_map
+from headstart.statistics.selection import best_of
 from headstart.study.depth_map import arms_of, null_arm_of
 from headstart.study.folder import write_whole
 from headstart.study.results import Answers, StudyRecords
 
 REPORT_NAME, NUMBERS_NAME = "report.html", "map.json"
+_FEWEST_TO_CHOOSE_ON = 10  # validation pictures
 
 
 @dataclass(frozen=True, repr=False)
@@ -94,8 +97,8 @@ def map_summary(
     Returns:
         By label budget ``labels, base`` (accuracy of base B), ``again`` (the null arm), ``cuts``
         (each ``cut, group, arms, derived``), ``signs`` (each ``name, answer, sentence, number``),
-        ``worlds, seeds, dropped`` (seeds left out for a missing trial), ``confidence``. Numbers are
-        ``{value, low, high, all_low, all_high}``, shares.
+        ``depths`` (`chosen_depths`), ``worlds, seeds, dropped`` (seeds left out for a missing
+        trial), ``confidence``. Numbers are ``{value, low, high, all_low, all_high}``, shares.
     """
     first = records[0].study
     if not arms_of(first):
@@ -114,7 +117,54 @@ def map_summary(
         ]
         numbers = layer_map(same, confidence=confidence, margin=first.study.margin)
         dropped = sum(count for _, count in worlds)
-        found.append(_entry(labels, numbers, groups, confidence, dropped))
+        entry = _entry(labels, numbers, groups, confidence, dropped)
+        found.append(entry | {"depths": chosen_depths(records, labels, confidence)})
+    return found
+
+
+def chosen_depths(
+    records: Sequence[StudyRecords], labels: Budget, confidence: float
+) -> list[dict[str, Any]]:
+    """How deep to copy, chosen on validation pictures, the estimate corrected for the choice.
+
+    The depth with the best mean over all class splits and seeds; bootstrap bias corrected
+    (`headstart.statistics.selection.best_of`), no test picture is looked at.
+
+    Returns:
+        For AnB and for AnB+, with at least two depths: ``arm, cut, choices, estimate, low, high,
+        uncorrected`` (validation accuracies, shares) and the ``sentence``.
+    """
+    found = []
+    for arm in ("AnB", "AnB+"):
+        names = {cut: name for (own, cut), name in arms_of(records[0].study).items() if own == arm}
+        rows, units = [], []
+        for world, each in enumerate(records):
+            said = each.validation.get(labels)
+            if said is not None and set(names.values()) <= set(said.strategies):
+                rows.append(said.correct[[said.strategies.index(name) for name in names.values()]])
+                units.append(said.pictures + world * 10**9)  # class splits ask different questions
+        if len(names) < 2 or not rows:
+            continue
+        scores, groups = np.concatenate(rows, axis=1), np.concatenate(units)
+        if len(np.unique(groups)) < _FEWEST_TO_CHOOSE_ON:
+            continue
+        best = best_of(scores, confidence=confidence, groups=groups)
+        cut = list(names)[best.winner]
+        interval = f"{words.percent(best.low)} to {words.percent(best.high)}"
+        found.append(
+            {
+                "arm": arm,
+                "cut": cut,
+                "choices": len(names),
+                "estimate": best.estimate,
+                "low": best.low,
+                "high": best.high,
+                "uncorrected": best.uncorrected,
+                "sentence": f"{arm} does best with {words.counted(cut, 'group')} copied, by "
+                f"validation: {words.percent(best.estimate)} ({interval}) once corrected for "
+                f"having chosen among {len(names)} ({words.percent(best.uncorrected)} uncorrected)",
+            }
+        )
     return found
 
 

@@ -173,7 +173,7 @@ def _ground(
     drawing: Drawing, y: Spec, again: Mapping[str, float | None] | None, end: float
 ) -> list[Spec]:
     """The zero line, and about it what luck does."""
-    sides = {"x": at(LEFT), "x2": at(end)}
+    sides = {"x": at(LEFT + 12), "x2": at(end)}
     zero = drawing.data(pd.DataFrame({"value": [0.0]}))
     layers = [layer(zero, "rule", {"color": palette.MUTED[0]}, **sides, y=y)]
     if again is not None and again["low"] is not None:
@@ -248,7 +248,11 @@ def _numbers(maps: Sequence[Mapping[str, Any]], interval: str) -> Table:
         interval,
         "Together with the line’s other cuts",
     ]
-    return table("Differences of test accuracy in points", columns, rows)
+    notes = []
+    for entry in maps:
+        front = f"{words.labels(budget(entry['labels']))}: " if several else ""
+        notes += [f"{front}{depth['sentence']}." for depth in entry["depths"]]
+    return table("Differences of test accuracy in points", columns, rows, " ".join(notes))
 
 
 def _named(derived: Mapping[str, Any]) -> list[tuple[str, Any]]:
