@@ -123,6 +123,26 @@ def test_a_search_trial_is_one_of_a_study_on_the_search_seed(
     assert rows(folder, "SELECT val_loss FROM trials") == [(one["losses"][2],)]
 
 
+def test_search_trials_are_stacked(
+    small_study: Make, digits: ImageSet, compare: Compare, folder: Path
+) -> None:
+    heard: list[Progress] = []
+    compare(small_study(**SEARCHED), folder, images=digits, listener=heard.append)
+    running = {name for one in heard if one.doing == "searching settings" for name in one.running}
+    assert "scratch #0, seed 1000, 60 labels, stacked with 5 more" in running  # fine_tune's, too
+
+
+def test_a_budget_of_seconds_is_used_up_and_kept_to(
+    small_study: Make, digits: ImageSet, compare: Compare, folder: Path
+) -> None:
+    study = small_study(**{**SEARCHED, "search": {"seconds": 0.02, "together": 3}})
+    compare(study, folder, images=digits)
+    told = found(folder)
+    assert all(one["seconds"] >= 0.02 or one["trials"] == 200 for one in told["found"])
+    compare(study, folder, images=digits)
+    assert found(folder) == told
+
+
 def stop_after(number: int) -> Callable[[Progress], None]:
     """A listener that is interrupted once so many search trials have ended."""
     ended = 0
