@@ -160,19 +160,26 @@ def report(case: Case, stacks: Sequence[int], repeats: int) -> None:
         )
 
 
+def dense_networks(count: int, repeats: int) -> None:
+    """Measure networks with hidden layers."""
+    report(notebook_000(count, 32), (1, 4, 14, 32), repeats)
+    suffix = behind_a_cut(
+        "512 → 256 → 128 → 10 behind a cut", count, 32, (512, 256, 128, 10), "sgd"
+    )
+    report(suffix, (1, 8, 32), repeats)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--pictures", type=int, default=2000)
+    parser.add_argument("--only-heads", action="store_true", help="leave the dense networks out")
     options = parser.parse_args()
     torch.set_num_threads(1)
     count = options.pictures
-    report(notebook_000(count, 32), (1, 4, 14, 32), options.repeats)
-    suffix = behind_a_cut(
-        "512 → 256 → 128 → 10 behind a cut", count, 32, (512, 256, 128, 10), "sgd"
-    )
-    report(suffix, (1, 8, 32), options.repeats)
+    if not options.only_heads:
+        dense_networks(count, options.repeats)
     for optimizer in ("sgd", "adam"):
         heads = behind_a_cut(
             f"heads of two classes on 1,280 features, {optimizer}", count, 160, (1280, 1), optimizer
