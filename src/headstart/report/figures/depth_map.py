@@ -250,8 +250,8 @@ def _numbers(maps: Sequence[Mapping[str, Any]], interval: str) -> Table:
     ]
     notes = []
     for entry in maps:
-        front = f"{words.labels(budget(entry['labels']))}: " if several else ""
-        notes += [f"{front}{depth['sentence']}." for depth in entry["depths"]]
+        named = f"{words.labels(budget(entry['labels']))}: " if several else ""
+        notes += [f"{named}{depth['sentence']}." for depth in entry["depths"]]
     return table("Differences of test accuracy in points", columns, rows, " ".join(notes))
 
 
