@@ -58,6 +58,9 @@ def compared(name: str, turn: int, folder: Path) -> list[Row]:
     vars(compare)["learn_from"] = noted
     with study_folder(folder / f"{study_name(file)}-{turn}", fresh=True) as own:
         compare.train_and_score(study, own, listener=told)
+    for what, _, estimate, took in rows:
+        shown = f"{what:<60}{turn:>5}{estimate:>10.2f}{took:>8.2f}{took / estimate:>7.2f}"
+        print(shown, flush=True)
     return rows
 
 
@@ -71,6 +74,7 @@ def main() -> None:
     parser.add_argument("studies", nargs="*", default=STUDIES)
     parser.add_argument("--turns", type=int, default=2)
     arguments = parser.parse_args()
+    print(f"{'job':<60}{'turn':>5}{'estimate':>10}{'took':>8}{'ratio':>7}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["HEADSTART_CACHE"] = f"{folder}/cache"
         rows = [
@@ -79,9 +83,6 @@ def main() -> None:
             for turn in range(1, arguments.turns + 1)
             for row in compared(name, turn, Path(folder))
         ]
-    print(f"\n{'job':<60}{'turn':>5}{'estimate':>10}{'took':>8}{'ratio':>7}")
-    for what, turn, estimate, took in rows:
-        print(f"{what:<60}{turn:>5}{estimate:>10.2f}{took:>8.2f}{took / estimate:>7.2f}")
     for turn in range(1, arguments.turns + 1):
         own = [took / estimate for _, at, estimate, took in rows if at == turn]
         near = sum(0.5 <= ratio <= 2 for ratio in own)

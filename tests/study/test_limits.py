@@ -73,7 +73,7 @@ def test_threads_of_a_trial_count(placed: Callable[..., Workplace]) -> None:
 def test_too_little_memory_is_refused_with_what_is_needed(
     placed: Callable[..., Workplace],
 ) -> None:
-    with pytest.raises(StudyError, match=r"--memory 100 MB is too small: .* about 50\d MB, of wh"):
+    with pytest.raises(StudyError, match=r"--memory 100 MB is too small: .* about 70\d MB, of wh"):
         staff(placed(MachineLimits(memory=100_000_000)), 1)
 
 

@@ -20,6 +20,7 @@ INLINE_TRIALS = 4  # up to so many trials, starting worker processes costs more 
 _COPIES = (
     7  # of the weights: start, network, best so far, gradients, two of the optimiser, one more
 )
+_AFTERWARDS = 200_000_000  # bytes: what scores the trials and draws the report is loaded last
 _SOLVED = 6  # copies of its features that solving a head takes, in bytes of float32
 _EVALUATION_BATCH, _EVALUATION_BYTES = 1000, 2**24  # as headstart.training.batches has them
 
@@ -62,16 +63,17 @@ def staff(workplace: Workplace, waiting: int, jobs: int | None = None) -> Staff:
     if limits.memory is None:
         return Staff(workers)
     here, fit = resident_bytes(), fit_bytes(workplace)
-    if here + fit > limits.memory:
+    lead = max(fit, _AFTERWARDS)
+    if here + lead > limits.memory:
         raise StudyError(
             f"--memory {size_words(limits.memory)} is too small: training one trial takes about "
-            f"{size_words(here + fit)}, of which {size_words(here)} are headstart, its libraries "
+            f"{size_words(here + lead)}, of which {size_words(here)} are headstart, its libraries "
             f"and the pictures: allow that much, or use a smaller batch_size or image_size"
         )
-    workers = min(workers, (limits.memory - here) // (here + fit))
+    workers = min(workers, (limits.memory - here - _AFTERWARDS) // (here + fit))
     if workers < 2:
-        return Staff(1, limits.memory - here - fit)
-    return Staff(workers, (limits.memory - here) // workers - here - fit)
+        return Staff(1, limits.memory - here - lead)
+    return Staff(workers, (limits.memory - here - _AFTERWARDS) // workers - here - fit)
 
 
 def fit_bytes(workplace: Workplace) -> int:

@@ -36,7 +36,7 @@ from headstart.training.stacking.members import Member
 _EVALUATED = 16  # pictures that a look is timed with
 _SOLVED_WITH = 400  # pictures that solving is timed with, at most
 _LONG_S = 1.0  # what takes longer is not timed a second time
-_ENOUGH_S = 0.1  # of steps, so that the clock's own grain does not count
+_ENOUGH_S = 0.2  # of steps, so that the clock's own grain does not count
 _MOST_STEPS = 30
 
 
@@ -85,10 +85,11 @@ class Clockwork:
             first = self._fitted(plan, phase, cut, 1, stack)  # warms up
             if first > _LONG_S:
                 return first / stack
-            one = self._fitted(plan, phase, cut, 1, stack)
+            one = min(first, self._fitted(plan, phase, cut, 1, stack))
             more = max(1, min(_MOST_STEPS, int(_ENOUGH_S / max(one, 1e-4))))
             many = self._fitted(plan, phase, cut, 1 + more, stack)
-            return max(many - one, one / 100) / (more * stack)
+            # On a busy machine a single step may seem to take longer than many.
+            return max((many - one) / more, many / (1 + more) / 2) / stack
 
         counted = 3 * self._flops(cut) * phase.batch_size / self.rates.flops
         return self._timed(measure, "step", _kind(phase), _name(cut), str(stack), counted=counted)
