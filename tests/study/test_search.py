@@ -18,6 +18,7 @@ from headstart.errors import RecordsError, StudyError
 from headstart.report.results import Results
 from headstart.strategies.search_space import with_values
 from headstart.study.compare import open_workplace
+from headstart.study.explain import explain
 from headstart.study.progress import Progress
 from headstart.study.records import Records, TrialKey
 from headstart.study.search import SearchPlace
@@ -130,6 +131,21 @@ def test_search_trials_are_stacked(
     compare(small_study(**SEARCHED), folder, images=digits, listener=heard.append)
     running = {name for one in heard if one.doing == "searching settings" for name in one.running}
     assert "scratch #0, seed 1000, 60 labels, stacked with 5 more" in running  # fine_tune's, too
+
+
+@pytest.mark.parametrize(("budget", "count"), [({"trials": 5}, 5), ({"seconds": 1e4}, 200)])
+def test_an_explanation_counts_search_trials(
+    budget: dict[str, Any], count: int, small_study: Make, digits: ImageSet
+) -> None:
+    place = open_workplace(small_study(**{**SEARCHED, "search": budget}), images=digits)
+    told = explain(place, jobs=1)
+    counts = {job.what: job.count for job in told.jobs}
+    assert counts["search for scratch, 60 labels"] == count
+    assert counts["search for fine_tune, 60 labels"] == count
+    assert "search for nearest_mean, 60 labels" not in counts
+    assert told.trials == 6
+    without = explain(open_workplace(small_study(**SEARCHED | {"search": None}), images=digits), 1)
+    assert told.seconds > without.seconds
 
 
 def test_a_budget_of_seconds_is_used_up_and_kept_to(

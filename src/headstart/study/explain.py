@@ -18,6 +18,7 @@ from headstart.strategies.plan import Phase, Plan
 from headstart.study.pace import Kind
 from headstart.study.planner import staff
 from headstart.study.progress import duration_words
+from headstart.study.quests import MOST_TRIALS, quests
 from headstart.study.records import TrialKey
 from headstart.study.timing import Clockwork
 from headstart.study.workplace import Workplace
@@ -112,7 +113,7 @@ def explain(
         anew: Time everything, even what is known of this machine.
         with_naive: Whether to time what it would cost without sharing; it is 0 otherwise.
     """
-    settings = workplace.study.study
+    settings, whole = workplace.study.study, keys is None
     if keys is None:
         keys = [
             TrialKey(name, seed, labels)
@@ -126,9 +127,10 @@ def explain(
         sources = bill.sources(keys)
         counts = Counter((key.strategy, key.labels) for key in keys)
         fits = [bill.fits(name, labels, count) for (name, labels), count in counts.items()]
+        searches = bill.searches() if whole else []
         passes = [bill.one_pass(cut) for cut in bill.seen]
-    lines = (*sources, *passes, *fits)
-    alone = sum(job.seconds * job.count for job in (*sources, *fits))
+    lines = (*sources, *passes, *searches, *fits)
+    alone = sum(job.seconds * job.count for job in (*sources, *searches, *fits))
     together = sum(job.seconds * job.count for job in passes)
     if not workplace.features_are_shared:  # then workers make them, each for its own seeds
         alone, together = alone + together, 0.0
@@ -216,6 +218,20 @@ class _Bill:
             kind=(name, labels), stack=stack, meaning=self._meaning(plan, task, labels, stack),
         )  # fmt: skip
         return self._corrected(line)
+
+    def searches(self) -> list[JobCost]:
+        """The search trials, as dear as trials of what is stated."""
+        asked, found = self.workplace.study.search, []
+        counts = Counter((quest.strategy, quest.labels) for quest in quests(self.workplace.study))
+        for (name, labels), count in counts.items():
+            assert asked is not None
+            trials = asked.trials
+            if trials is None:
+                each = self.fits(name, labels, asked.together).seconds
+                trials = min(MOST_TRIALS, math.ceil((asked.seconds or 0.0) / each))
+            line = self.fits(name, labels, count * trials)
+            found.append(replace(line, what=f"search for {name}, {labels} labels", kind=None))
+        return found
 
     def one_pass(self, cut: Cut) -> JobCost:
         """One pass of the pictures up to a cut."""
