@@ -11,7 +11,7 @@ from headstart.strategies.scratch import Scratch
 class ScratchAgain(Scratch):
     """As `scratch`, from another draw of weights and order: the null arm of a map.
 
-    It is the network that `own_lower_groups` with the same settings copies from.
+    But for rounding it is the network that `own_lower_groups` with the same settings copies from.
     """
 
     kind: Literal["scratch_again"] = "scratch_again"  # type: ignore[assignment]
