@@ -287,7 +287,8 @@ def page(all_records: Mapping[str, StudyRecords]) -> str:
     today = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
     reads = {task: records.counted_reads for task, records in all_records.items()}
     lines = [
-        f"Made by `make league` on {today}: {len(all_records)} tasks, "
+        f"Made by `make league` on {today}: {len(all_records)} of {len(TASKS)} tasks are done "
+        f"({', '.join(all_records)}), "
         f"{' or '.join(map(str, seeds))} paired seeds. Nothing is tuned: every strategy has one "
         "try with the settings of `benchmarks/league/`, the papers' where they name one. ▲ better, "
         "▼ worse, = equivalent within half a point, ? undecided; intervals hold together within a "
