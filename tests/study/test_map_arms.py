@@ -97,6 +97,15 @@ def test_own_arms_need_no_source_and_too_many_groups_are_refused(
         compare(small_study(source=None, strategy=deep), folder / "2", images=digits)
 
 
+def test_an_own_source_weighs_its_classes_by_name_too(
+    compare: Callable[..., Results], small_study: Make, digits: ImageSet, folder: Path
+) -> None:
+    arms = {"scratch": {}, "B1B": ARMS["B1B"]}
+    training = {"epochs": 1, "class_weights": {"1": 2.0}}
+    study = small_study(source=None, strategy=arms, training=training, study={"seeds": 1})
+    assert not compare(study, folder, images=digits).failed
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -113,6 +113,15 @@ def test_it_repeats_and_leaves_the_source_head_as_it_was(cnn: Make, make_batches
     assert ends[0] == ends[1] != ends[2]
 
 
+def test_it_learns_in_mixed_precision(cnn: Make, make_batches: Make) -> None:
+    network = with_source_head(cnn())
+    plan = co_tuned(network)
+    halved = plan.phases[0].recipe.model_copy(update={"precision": "bfloat16"})
+    phase = dataclasses.replace(plan.phases[0], recipe=halved)
+    result = fit(network, Plan("source", (phase,)), make_batches(30), make_batches(9), 0)
+    assert result.val_loss > 0
+
+
 def test_it_learns_at_the_highest_rate_of_the_body_with_every_rate_rule(
     mlp: Make, make_batches: Make
 ) -> None:

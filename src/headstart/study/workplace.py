@@ -238,7 +238,10 @@ class Workplace:
             parts = (task.examples(rows), task.valid)
             train, valid = (self._batches(part, seed, own) for part in parts)
             checkpoints = self._checkpoints("own source", file.stem)
-            fit(own, how, train, valid, drawn_seed(seed, how), checkpoints=checkpoints)
+            fit(
+                own, how, train, valid, drawn_seed(seed, how),
+                class_names=task.class_names, checkpoints=checkpoints,
+            )  # fmt: skip
             return own
 
         own = self.network(task, seed, fresh=True)

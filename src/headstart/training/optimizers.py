@@ -234,13 +234,19 @@ def _by_rate(
     return alone if phase.rate_rule == "relative_gradient_norm" else list(by_rate.items())
 
 
+_EMPTY = -1.0  # in place of the sum of a tensor that began with zeros
+
+
 class RelativeGradientNorms:
     """Shares of the rate in proportion to r = ‖gradient‖ / ‖weights‖ of each tensor.
 
     Lee et al. 2023, *Surgical fine-tuning improves adaptation to distribution shifts* (Auto-RGN):
     share = r / max r. Here r is the mean over the steps made so far, so that no extra pass over
-    pictures is needed; the authors' code takes five batches at the start of every epoch. A tensor
-    of zeros, for which r has no value, takes the whole rate.
+    pictures is needed; the authors' code takes five batches at the start of every epoch.
+
+    A tensor that begins with zeros, such as the bias of a fresh head, takes the whole rate and has
+    no say in the maximum: its r has no value at first, and after one step one so large that it
+    would leave next to nothing to all others.
 
     Args:
         parameters: The tensors, in the order of the shares.
@@ -248,7 +254,8 @@ class RelativeGradientNorms:
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
         self._parameters = parameters
-        self.sums = torch.zeros(len(parameters))
+        empty = torch.stack([parameter.detach().norm() == 0 for parameter in parameters])
+        self.sums = torch.where(empty.cpu(), _EMPTY, 0.0)
 
     def after_this_step(self) -> list[float]:
         """Take the gradients that are there now into account; the shares, each in [0, 1]."""
@@ -257,11 +264,9 @@ class RelativeGradientNorms:
         gradients = torch.stack(
             [none if p.grad is None else p.grad.norm() for p in self._parameters]
         )
+        counted = self.sums != _EMPTY
         ratios = torch.where(norms > 0, gradients / norms, 0.0).cpu()
-        self.sums += ratios
-        largest = float(self.sums.max()) or 1.0
-        weightless = (norms == 0).tolist()
-        return [
-            1.0 if empty else ratio / largest
-            for ratio, empty in zip(self.sums.tolist(), weightless, strict=True)
-        ]
+        self.sums += torch.where(counted, ratios, 0.0)
+        largest = float(self.sums.max())
+        shares = self.sums / largest if largest > 0 else torch.ones_like(self.sums)
+        return torch.where(counted, shares, 1.0).tolist()

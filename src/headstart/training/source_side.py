@@ -42,7 +42,7 @@ class SourceSide:
         expected = self.relations[temperature][labels]
         if shares is not None:
             expected = shares[:, None] * expected + (1 - shares[:, None]) * expected.roll(1, 0)
-        said = torch.log_softmax(two_columns(self.head(features)).float(), dim=1)
+        said = torch.log_softmax(two_columns(self.head(features.float())), dim=1)
         return -(expected * said).sum(dim=1).mean()
 
     def tensors(self) -> dict[str, Tensor]:
