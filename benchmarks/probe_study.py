@@ -39,9 +39,9 @@ def study(seeds: int, rates: Sequence[float], budgets: Sequence[int | str], epoc
             "data": {"name": "cifar-10", "image_size": SIDE, "scaling": "source"},
             "split": {
                 "order": "stored",
-                "train": [0, 10_000],
-                "valid": [10_000, 11_000],
-                "test": [0, 1000],
+                "train": [0, 2000],
+                "valid": [2000, 2200],
+                "test": [0, 200],
             },
             "task": {"classes": ["cat", "dog"]},
             "source": {"pretrained": "tf_efficientnet_lite0"},
