@@ -212,7 +212,8 @@ def _train(
     finally:
         runner.close()
     learn_from(workplace, expected, timed.took)
-    listener(Progress("training", said=outcome_words(expected, time.monotonic() - started)))
+    said = outcome_words(expected, time.monotonic() - started)
+    listener(Progress("training", said=said, seconds_left=0.0))
 
 
 def _reading(listener: Listener, doing: str) -> PictureProgress:
