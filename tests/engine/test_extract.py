@@ -134,17 +134,28 @@ def test_the_way_is_measured_once_and_remembered(
 def test_the_way_does_not_depend_on_what_was_asked_before(
     monkeypatch: pytest.MonkeyPatch, measured: Measured
 ) -> None:
-    monkeypatch.setattr(fastest_module, "_measure", _slow)
+    """The machine gets slower with every look at the clock: nothing that was chosen changes."""
+    timed = iter([1.0, 4.0, 0.8])  # PyTorch for few; for many PyTorch again, and ONNX Runtime
+    monkeypatch.setattr(
+        fastest_module, "_timed", lambda compute, pictures: (next(timed), compute(pictures))
+    )
     monkeypatch.setattr(fastest_module, "_WORTH_TRYING_S", 5.0)
+    monkeypatch.setattr(fastest_module, "_CLEARLY_FASTER", 1.2)
     prefix = network().eval()
-    few, many = 2, 100
+    few, many = 4, 100  # at 4 seconds a block few would be worth it
     ways = [fastest(prefix, "w", block, blocks, measured) for blocks in (few, many, few, many)]
     assert ways == [PYTORCH, ONNX_RUNTIME, PYTORCH, ONNX_RUNTIME]
 
 
-def _slow(_: nn.Module, __: Tensor, blocks: int) -> dict[str, float | None]:
-    known: dict[str, float | None] = {"PyTorch": 1.0}
-    return {**known, "ONNX Runtime": 0.2} if blocks >= 5 else known
+def test_blocks_of_one_picture_are_measured_once(measured: Measured) -> None:
+    asked: list[int] = []
+
+    def noted() -> Tensor:
+        asked.append(1)
+        return batches(1).inputs(slice(0, 1))
+
+    ways = [fastest(network().eval(), "these weights", noted, 10, measured) for _ in range(3)]
+    assert (ways, len(asked)) == ([PYTORCH] * 3, 1)
 
 
 def test_where_nothing_can_be_remembered_the_way_is_pytorch(tmp_path: Path) -> None:

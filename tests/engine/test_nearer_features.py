@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from headstart.data.image_set import ImageSet
 from headstart.data.picture_cache import PictureCache
+from headstart.engine import keeper as keeper_module
+from headstart.engine.fastest import PYTORCH, Way
 from headstart.engine.keeper import Keeper
 from headstart.networks.groups import Network
 from headstart.testing.ground import small_batches, small_network, small_pictures
@@ -86,3 +88,21 @@ def test_halves_and_what_lies_between_give_the_network(
     with torch.inference_mode():
         features = cuts.between(network, first, deep)(cuts.split(network, first).prefix(shown))
         torch.testing.assert_close(cuts.split(network, deep).suffix(features), network(shown))
+
+
+def test_more_rows_take_the_same_way(
+    keeper: Keeper, network: Network, pictures: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A study that is given more seeds wants more rows, and keeps the bits of its features."""
+    blocks: list[int] = []
+
+    def noted(_: object, __: str, ___: object, count: int, ____: object) -> Way:
+        blocks.append(count)
+        return PYTORCH
+
+    monkeypatch.setattr(keeper_module, "fastest", noted)
+    monkeypatch.setattr(keeper_module, "block_size", lambda shape: 4)
+    cut = keeper.cuts(network).cuts[0]
+    for rows in (ROWS[:5], ROWS):
+        keeper.features(network, cut, pictures, rows)
+    assert set(blocks) == {len(ROWS) // 4}

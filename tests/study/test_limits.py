@@ -127,7 +127,7 @@ def test_little_memory_gives_the_same_answers(
         place = placed(MachineLimits(memory=memory), source={"file": str(source_file)})
         answers.append(place.fit_trial(KEY))
     plenty, little = (each.val_probabilities for each in answers)
-    np.testing.assert_allclose(plenty, little, atol=2e-4)
+    np.testing.assert_array_equal(plenty, little)
 
 
 def test_a_worker_is_told_its_limits(placed: Callable[..., Workplace]) -> None:

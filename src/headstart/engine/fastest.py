@@ -4,9 +4,10 @@ ONNX Runtime was three times as fast for networks of depthwise convolutions and 
 ones, so both are tried on the first pictures, when enough of them are to come that the export is
 paid for. It is taken only if it gives the same numbers.
 
-The two differ in the last bits, so the choice must not change from one day to the next: it is
-measured once for a machine and a prefix and remembered, and the way taken is part of what features
-are found by. Where nothing can be remembered, PyTorch is taken.
+The two differ in the last bits, so the choice must not change while a study goes on. It follows
+from what was measured once for a machine and a prefix, which is remembered and never measured
+again, and from how many pictures the study has, whichever of them are wanted now. The way taken is
+part of what features are found by. Where nothing can be remembered, PyTorch is taken.
 """
 
 import time
@@ -73,7 +74,8 @@ def fastest(
         prefix: The part of the network, on the CPU.
         made_by: What tells the prefix from others, weights and all, as text.
         block: Gives the first pictures, of the size that all blocks have.
-        blocks: How many blocks there are.
+        blocks: How many blocks the pictures of the whole study would fill; the same as often as it
+            is asked for one of its prefixes.
         measured: Where the choice is remembered.
     """
     if not has_onnx():
@@ -84,7 +86,7 @@ def fastest(
         with measured.measuring() as can_be_kept:
             known = measured.recall(*key)  # by another process, while this one waited
             if can_be_kept and (known is None or _is_open(known, blocks)):
-                known = _measure(prefix, block(), blocks)
+                known = _measure(prefix, block(), blocks, known)
                 if not measured.remember(known, *key):
                     known = None
     return PYTORCH if known is None else _chosen(known, blocks)
@@ -108,29 +110,40 @@ def _chosen(known: dict[str, float | None], blocks: int) -> Way:
     return replace(PYTORCH, seconds=ours)
 
 
-def _measure(prefix: nn.Module, pictures: Tensor, blocks: int) -> dict[str, float | None]:
-    """Seconds of a block by each way; None for one that cannot be taken."""
+def _measure(
+    prefix: nn.Module, pictures: Tensor, blocks: int, before: dict[str, float | None] | None
+) -> dict[str, float | None]:
+    """Seconds of a block by each way; None for one that cannot be taken.
+
+    Those of PyTorch stay as they were measured before, and the others are told at that pace, so
+    that what was chosen for fewer blocks stays.
+    """
     ours = in_evaluation(prefix)
     with torch.inference_mode():
         ours(pictures)
         seconds, expected = _timed(ours, pictures)
-    known: dict[str, float | None] = {"PyTorch": seconds}
-    if not _is_long(known, blocks) or len(pictures) < 2:
+    known = before or {"PyTorch": seconds}
+    if not _is_long(known, blocks):
         return known
-    known["ONNX Runtime"] = None
-    theirs = _with_onnx_runtime(prefix, pictures)
+    theirs = _tried(prefix, pictures, expected)
+    pace = (known["PyTorch"] or 0.0) / seconds
+    return {**known, "ONNX Runtime": None if theirs is None else theirs * pace}
+
+
+def _tried(prefix: nn.Module, pictures: Tensor, expected: Tensor) -> float | None:
+    """Seconds of a block by ONNX Runtime; None where that cannot be taken."""
+    theirs = _with_onnx_runtime(prefix, pictures) if len(pictures) > 1 else None
     if theirs is None:
-        return known
+        return None
     try:
         theirs(pictures)
-        other_seconds, found = _timed(theirs, pictures)
+        seconds, found = _timed(theirs, pictures)
     except NetworkError:
-        return known
-    if found.shape == expected.shape and bool(
+        return None
+    alike = found.shape == expected.shape and bool(
         (found - expected).abs().max() <= _TOLERANCE * expected.abs().max()
-    ):
-        known["ONNX Runtime"] = other_seconds
-    return known
+    )
+    return seconds if alike else None
 
 
 def _timed(compute: Compute, pictures: Tensor) -> tuple[float, Tensor]:

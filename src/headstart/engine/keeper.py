@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from headstart.data.image_set import ImageSet
 from headstart.data.picture_cache import PictureCache
 from headstart.data.scaling import Scaling
 from headstart.data.sizes import size_words
-from headstart.engine.costs import working_bytes
 from headstart.engine.cuts import Cut, Cuts, Halves, find_cuts
 from headstart.engine.extract import Extracting, Pictures, a_block, block_size, extract
 from headstart.engine.fastest import PYTORCH, Way, fastest
@@ -52,7 +51,7 @@ class Keeper:
         tell: Told how far an extraction is.
         name: What to call the network, in words.
         disk: Bytes that one entry of features may take; None where only the cache's limit holds.
-        memory: Bytes that this process may take for features and for making them.
+        memory: Bytes that may stay in this process's memory of features that are read.
         warned: What a user was told, once each.
     """
 
@@ -150,8 +149,9 @@ class Keeper:
     ) -> "_Needed":
         """What features of some rows are found by, and how they would be made."""
         halves = self.cuts(network).split(network, cut)
-        block = self.block(halves.prefix)
-        way, made_by = self._way(halves, pictures, lambda: pictures.of_rows(rows), len(rows), block)
+        block = self.block
+        count = len(self.images) if len(rows) else 0  # so that the way is the same for all rows
+        way, made_by = self._way(halves, pictures, lambda: pictures.of_rows(rows), count, block)
         shape = stored_shape(cut, pictures)
         wanted = Wanted(made_by, self.images.hashes[rows], shape, self._about(cut, way))
         return _Needed(wanted, halves, way, block)
@@ -204,8 +204,7 @@ class Keeper:
         Raises:
             NoRoomError: If there is room for them nowhere.
         """
-        block = self.block(halves.prefix)
-        count = len(views)
+        block, count = self.block, len(views)
         way, made_by = self._way(
             halves, views.batches, lambda: SomeViews(views, np.arange(count)), count, block
         )
@@ -217,13 +216,14 @@ class Keeper:
             ),
         )
 
-    def block(self, prefix: nn.Module) -> int:
-        """How many pictures go through at once: what suits the processor, and fits into memory."""
-        usual = block_size(self.images.picture_shape)
-        if self.memory is None:
-            return usual
-        each = working_bytes(prefix, self.images.picture_shape)
-        return max(1, min(usual, self.memory // each))
+    @property
+    def block(self) -> int:
+        """How many pictures go through at once.
+
+        It shapes the last bits, so it does not follow from the memory that is left: looking at the
+        pictures while training takes larger batches through more of the network.
+        """
+        return block_size(self.images.picture_shape)
 
     def _way(
         self,
