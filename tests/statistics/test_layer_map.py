@@ -113,6 +113,44 @@ def test_arms_that_are_not_there_are_passed_over() -> None:
     assert [sign.name for sign in found.signs] == ["BnB dips in the middle"]
 
 
+def test_each_sign_takes_the_cuts_that_its_arms_have() -> None:
+    whole = world(yosinski, 1)
+
+    def told(*keys: Key) -> list[tuple[str, str]]:
+        tables = {key: whole.tables[key] for key in [(BASE, 0), *keys]}
+        return [(sign.name, sign.sentence) for sign in layer_map([World(tables)]).signs]
+
+    (only,) = told(("AnB", 1), ("BnB", 3))
+    assert only[0] == "BnB dips in the middle"
+    assert only[1].endswith("(mean over cut 3)")
+    said = dict(told(*[("BnB", cut) for cut in CUTS], ("BnB+", 2), ("AnB", 5), ("AnB", 2)))
+    assert said["BnB dips in the middle"].endswith("(mean over cuts 2 to 4)")
+    assert said["BnB+ recovers"].endswith("(mean over cut 2)")
+    assert "AnB falls with n" in said
+    assert told(("AnB", 1)) == []
+
+
+def test_nothing_recovers_where_nothing_dipped() -> None:
+    def rises(arm: str, _cut: int) -> float:
+        return 0.12 if arm == "BnB+" else 0.0
+
+    dip, recovers, *_ = layer_map([world(rises, seed) for seed in range(8)]).signs
+    assert dip.answer != "yes"
+    assert recovers.number.low is not None
+    assert recovers.number.low > 0
+    assert recovers.answer == "cannot tell"
+    assert recovers.sentence.endswith(", but no dip was found to recover from")
+
+
+def test_class_splits_that_agree_by_chance_leave_some_doubt() -> None:
+    ahead = np.zeros((1, 40))
+    ahead[0, :4] = 1
+    tables: dict[Key, NDArray[np.float64]] = {(BASE, 0): np.zeros((1, 40)), ("AnB", 1): ahead}
+    number = layer_map([World(tables)] * 3).cuts[0].arms["AnB"]
+    reach = stats.t.isf(0.025, 2) * np.sqrt(2) / 40
+    assert (number.low, number.high) == pytest.approx((0.1 - reach, 0.1 + reach))
+
+
 def test_tables_that_are_no_pairs_are_refused() -> None:
     whole = world(yosinski, 1)
     with pytest.raises(RecordsError, match="base B and its arms on the same seeds and pictures"):

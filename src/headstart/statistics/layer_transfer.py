@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from headstart.errors import RecordsError, StudyError
 from headstart.statistics.scores import Scores, checked_scores, merge_groups
-from headstart.statistics.variance import Estimate, estimate_mean
+from headstart.statistics.variance import TINY, Estimate, estimate_mean
 
 Arm = Literal["AnB", "AnB+", "BnB", "BnB+"]
 Answer = Literal["yes", "no", "cannot tell"]
@@ -135,12 +135,14 @@ def layer_map(
     settled beforehand; middle cuts are all but the first and the last:
 
     - *BnB dips in the middle*: co-adaptation, the mean over the middle cuts, is above 0;
-    - *BnB+ recovers*: BnB+ − BnB, the mean over the middle cuts, is above 0;
+    - *BnB+ recovers*: BnB+ − BnB, the mean over the middle cuts, is above 0, and BnB dips: where no
+      dip was found, there is nothing to recover from, and "cannot tell" takes the place of "yes";
     - *AnB falls with n*: the least-squares slope of AnB over n is below 0;
     - *AnB+ at or above base*: AnB+ − base, the mean over all cuts, is above −margin.
 
-    "No" is said where the interval lies on the other side (for the first three within the margin of
-    0, or beyond), "cannot tell" else.
+    Each over the cuts that all of its arms have. "No" is said where the interval lies below the
+    margin (the first two), above minus the margin by the number of cuts (the slope, so that the
+    whole fall is within about the margin), or below −margin (the last); "cannot tell" else.
 
     Args:
         worlds: One, or one for each class split.
@@ -163,7 +165,7 @@ def layer_map(
         cuts=numbers,
         again=gaps.number({(AGAIN, 0): 1.0, (BASE, 0): -1.0}) if again else None,
         base=gaps.number({(BASE, 0): 1.0}).value,
-        signs=tuple(_signs(gaps, cuts, arms, margin)),
+        signs=tuple(_signs(gaps, margin)),
         worlds=len(worlds),
         seeds=gaps.seeds,
     )
@@ -191,6 +193,11 @@ class _Contrasts:
         self._worlds = worlds
         self._alpha = alpha
 
+    def cuts(self, *arms: str) -> list[int]:
+        """The cuts that all of these arms have, rising."""
+        own = [{cut for name, cut in self.keys if name == arm} for arm in arms]
+        return sorted(set.intersection(*own))
+
     def number(self, weights: Mapping[Key, float], among: int = 1) -> Number:
         """Σ weight · table, its interval, and the one that holds among so many."""
         tables = [
@@ -206,11 +213,18 @@ class _Contrasts:
 
 
 def _estimate(tables: Sequence[NDArray[np.float64]]) -> Estimate | None:
-    """A mean and its standard error: over seeds × pictures in one world, else over worlds."""
+    """A mean and its standard error: over seeds × pictures in one world, else over worlds.
+
+    Worlds whose means are equal by chance leave as little doubt as two pictures of one world do,
+    not none (`headstart.statistics.variance.MeanSquares.estimate`).
+    """
     if len(tables) == 1:
         return estimate_mean(tables[0]) if len(tables[0]) > 1 else None
     means = np.array([table.mean() for table in tables])
-    error = float(means.std(ddof=1) / np.sqrt(len(means)))
+    variance = float(means.var(ddof=1)) / len(means)
+    if variance < TINY:
+        variance = 2 / min(table.shape[1] for table in tables) ** 2
+    error = float(np.sqrt(variance))
     return Estimate(float(means.mean()), error, float(len(means) - 1))
 
 
@@ -242,33 +256,48 @@ def _mean_gap(a: str, b: str, cuts: Sequence[int]) -> dict[Key, float]:
     return weights
 
 
-def _signs(gaps: _Contrasts, cuts: Sequence[int], arms: Sequence[str], margin: float) -> list[Sign]:
-    middle = list(cuts[1:-1]) or list(cuts)
-    where = f"cuts {middle[0]} to {middle[-1]}" if len(middle) > 1 else f"cut {middle[0]}"
+def _signs(gaps: _Contrasts, margin: float) -> list[Sign]:
+    """The signs whose arms are there, each over the cuts that all of its arms have."""
     found = []
-    if "BnB" in arms:
+    dips: Answer = "cannot tell"
+    if middle := _middle(gaps.cuts("BnB")):
         number = gaps.number(_mean_gap(BASE, "BnB", middle))
-        said = f"base B is {_points(number)} points above BnB (mean over {where})"
-        found.append(Sign("BnB dips in the middle", _above(number, margin), said, number))
-    if {"BnB", "BnB+"} <= set(arms):
+        dips = _above(number, margin)
+        said = f"base B is {_points(number)} points above BnB (mean over {_where(middle)})"
+        found.append(Sign("BnB dips in the middle", dips, said, number))
+    if middle := _middle(gaps.cuts("BnB", "BnB+")):
         number = gaps.number(_mean_gap("BnB+", "BnB", middle))
-        said = f"BnB+ is {_points(number)} points above BnB (mean over {where})"
-        found.append(Sign("BnB+ recovers", _above(number, margin), said, number))
-    if "AnB" in arms and len(cuts) > 1:
-        places = np.array(cuts, dtype=np.float64) - np.mean(cuts)
-        slopes = places / float(places @ places)
-        number = gaps.number(
-            {("AnB", cut): float(slope) for cut, slope in zip(cuts, slopes, strict=True)}
-        )
+        said = f"BnB+ is {_points(number)} points above BnB (mean over {_where(middle)})"
+        answer = _above(number, margin)
+        if answer == "yes" and dips != "yes":
+            answer, said = "cannot tell", f"{said}, but no dip was found to recover from"
+        found.append(Sign("BnB+ recovers", answer, said, number))
+    if len(cuts := gaps.cuts("AnB")) > 1:
+        number = gaps.number(_slope("AnB", cuts))
         said = f"AnB changes by {_points(number)} points with each further group"
-        found.append(
-            Sign("AnB falls with n", _above(_negative(number), margin / len(cuts)), said, number)
-        )
-    if "AnB+" in arms:
+        falls = _above(_negative(number), margin / len(cuts))
+        found.append(Sign("AnB falls with n", falls, said, number))
+    if cuts := gaps.cuts("AnB+"):
         number = gaps.number(_mean_gap("AnB+", BASE, cuts))
         said = f"AnB+ is {_points(number)} points above base B (mean over all cuts)"
         found.append(Sign("AnB+ at or above base", _not_below(number, margin), said, number))
     return found
+
+
+def _middle(cuts: Sequence[int]) -> Sequence[int]:
+    """All but the first and the last; all of them where there are but two."""
+    return cuts[1:-1] or cuts
+
+
+def _where(cuts: Sequence[int]) -> str:
+    return f"cuts {cuts[0]} to {cuts[-1]}" if len(cuts) > 1 else f"cut {cuts[0]}"
+
+
+def _slope(arm: str, cuts: Sequence[int]) -> dict[Key, float]:
+    """The weights of the least-squares slope of an arm over its cuts."""
+    places = np.array(cuts, dtype=np.float64) - np.mean(cuts)
+    slopes = places / float(places @ places)
+    return {(arm, cut): float(slope) for cut, slope in zip(cuts, slopes, strict=True)}
 
 
 def _negative(number: Number) -> Number:
