@@ -152,11 +152,15 @@ def draw_map(
         listener: Told how it goes on.
 
     Raises:
-        HeadstartError: If something asked for cannot be had; nothing was trained then.
+        HeadstartError: If something asked for cannot be had. Every class split is checked before
+            the first is trained; only a folder that another process holds, or that holds another
+            study, may be found out later.
         KeyboardInterrupt: On Ctrl-C; the same call goes on where it stopped.
     """
     directory = Path(output).absolute()
     parts = map_parts(study, images=images, listener=listener)
+    for part in parts[1:]:  # the first is checked right before it is trained
+        open_workplace(part.study, _of_part(listener, part.name), images=images)
     found = []
     for part in parts:
         with study_folder(directory / part.name, fresh=fresh) as folder:

@@ -218,7 +218,8 @@ def worth(
 def draw_map(
     study_file: StudyFile,
     seeds: Annotated[
-        int | None, typer.Option(help="Use the seeds 0 to N − 1, in each class split.")
+        int | None,
+        typer.Option(help="Use the seeds 0 to N − 1; each further class split adds 1,000 to them."),
     ] = None,
     labels: Annotated[
         str | None, typer.Option(help="Label budgets, for example 50,200,all.")

@@ -9,6 +9,7 @@ import pytest
 
 from headstart import api
 from headstart.data.image_set import ImageSet
+from headstart.errors import StudyError
 from headstart.report.depth_map import DepthMap, map_content
 from headstart.report.figures import depth_map as figure
 from headstart.report.results import Results
@@ -70,6 +71,7 @@ def test_a_depth_is_chosen_on_validation_and_its_estimate_corrected(drawn: Depth
         assert depth["estimate"] <= depth["uncorrected"] + 0.02
         assert depth["low"] < depth["estimate"] < depth["high"]
         assert f"corrected for having chosen among {depth['choices']}" in depth["sentence"]
+        assert depth["sentence"].endswith(", for these class splits and seeds")
 
 
 def test_what_was_done_is_not_done_again(drawn: DepthMap, digits: ImageSet) -> None:
@@ -78,6 +80,20 @@ def test_what_was_done_is_not_done_again(drawn: DepthMap, digits: ImageSet) -> N
     again = api.draw_map(study_from(MAP), drawn.directory, images=digits, jobs=1)
     assert again.numbers == drawn.numbers
     assert [len(each.test_reads) for each in again.records] == [1, 1]
+
+
+def test_every_class_split_is_checked_before_the_first_is_trained(tmp_path: Path) -> None:
+    labels = np.repeat(np.arange(4), [10, 10, 80, 80])
+    pictures = np.random.default_rng(0).integers(0, 256, (len(labels), 8, 8), dtype=np.uint8)
+    settings = {"map": {"class_splits": 6}, "study": {"seeds": 1, "labels": [30]}}
+    with pytest.raises(StudyError, match="30"):  # one half in six has too few pictures
+        api.draw_map(
+            study_from(MAP | settings),
+            tmp_path / "map",
+            images=ImageSet.from_arrays(pictures, labels),
+            jobs=1,
+        )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_page_shows_lines_table_and_signs(drawn: DepthMap) -> None:
@@ -114,6 +130,29 @@ def test_an_ordinary_study_has_no_map_and_one_with_arms_shows_it(
     plain = study.model_copy(update={"strategy": {"scratch": study.strategy["scratch"]}})
     api.compare(plain, tmp_path / "arms", images=digits, jobs=1)
     assert Results.read(tmp_path / "arms").summary["map"] == []
+
+
+def test_base_b_is_trained_from_scratch_whatever_the_baseline_is(
+    digits: ImageSet, tmp_path: Path
+) -> None:
+    arms = {
+        "frozen": {},
+        "from nothing": {"kind": "scratch"},
+        "A1B": {"kind": "lower_groups", "copied": 1},
+        "B2B": {"kind": "own_lower_groups", "copied": 2},
+    }
+    changes = {"task": {"classes": ["0", "1"]}, "source": {}, "map": None, "strategy": arms}
+    settings = {"seeds": 2, "labels": [60], "baseline": "frozen"}
+    study = study_from({**MAP, **changes, "study": settings})
+    results = api.compare(study, tmp_path / "arms", images=digits, jobs=1)
+    (told,) = results.summary["map"]
+    assert [(cut["cut"], list(cut["arms"])) for cut in told["cuts"]] == [(1, ["AnB"]), (2, ["BnB"])]
+    reached = {own["name"]: own["accuracy"]["mean"] for own in results.summary["strategies"]}
+    assert told["base"] == pytest.approx(reached["from nothing"])
+    assert [sign["name"] for sign in told["signs"]] == ["BnB dips in the middle"]
+    del arms["from nothing"]
+    without = study_from({**MAP, **changes, "study": settings})
+    assert api.compare(without, tmp_path / "2", images=digits, jobs=1).summary["map"] == []
 
 
 def test_command(

@@ -67,6 +67,9 @@ def test_class_splits_are_halves_that_all_differ_with_seeds_of_their_own(
         ({"map": {"class_splits": 7}, "source": None, "strategy": None,
           "task": {"classes": ["0", "1", "2", "3"]}},
          "map.class_splits = 7: 4 classes can be split in 6 ways"),
+        ({**DRAWN, "map": {"class_splits": 3}, "study": {"seeds": [0, 7, 1007, 2000]}},
+         "study.seeds: each class split adds 1,000 to the seeds of the one before, so that two of "
+         "them would have the seeds 1007, 2000: state seeds that lie less than 1,000 apart"),
         ({"split": {"folds": 5, "test": None}, "study": None}, "map: needs one test split"),
     ],
 )  # fmt: skip

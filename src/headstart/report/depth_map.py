@@ -22,7 +22,7 @@ from headstart.report.content import (
 )
 from headstart.statistics.layer_transfer import AGAIN, BASE, Key, LayerMap, World, layer_map
 from headstart.statistics.selection import best_of
-from headstart.study.depth_map import arms_of, null_arm_of
+from headstart.study.depth_map import arms_of, base_of, null_arm_of
 from headstart.study.folder import write_whole
 from headstart.study.results import Answers, StudyRecords
 
@@ -88,7 +88,9 @@ def labels_prefix(numbers: Sequence[Mapping[str, Any]], entry: Mapping[str, Any]
 def map_summary(
     records: Sequence[StudyRecords], groups: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
-    """The map of a study's arms, or of several studies of class splits; empty without arms.
+    """The map of a study's arms, or of several studies of class splits.
+
+    Empty without arms, and without base B: a strategy that is `scratch`.
 
     Args:
         records: Of one study, or of one for each class split.
@@ -128,7 +130,8 @@ def chosen_depths(
     """How deep to copy, chosen on validation pictures, the estimate corrected for the choice.
 
     The depth with the best mean over all class splits and seeds; bootstrap bias corrected
-    (`headstart.statistics.selection.best_of`), no test picture is looked at.
+    (`headstart.statistics.selection.best_of`), no test picture is looked at. Only pictures are
+    drawn anew for the interval, so that it holds for these class splits and seeds.
 
     Returns:
         For AnB and for AnB+, with at least two depths: ``arm, cut, choices, estimate, low, high,
@@ -162,7 +165,8 @@ def chosen_depths(
                 "uncorrected": best.uncorrected,
                 "sentence": f"{arm} does best with {words.counted(cut, 'group')} copied, by "
                 f"validation: {words.percent(best.estimate)} ({interval}) once corrected for "
-                f"having chosen among {len(names)} ({words.percent(best.uncorrected)} uncorrected)",
+                f"having chosen among {len(names)} ({words.percent(best.uncorrected)} uncorrected)"
+                f", for these {'class splits and ' if len(records) > 1 else ''}seeds",
             }
         )
     return found
@@ -170,7 +174,10 @@ def chosen_depths(
 
 def _world(records: StudyRecords, labels: Budget) -> tuple[World, int] | None:
     """The tables of a study over the seeds that all of its arms have; and how many have not."""
-    names: dict[Key, str] = {(BASE, 0): records.study.study.baseline}
+    base = base_of(records.study)
+    if base is None:
+        return None
+    names: dict[Key, str] = {(BASE, 0): base}
     names.update({(arm, cut): name for (arm, cut), name in arms_of(records.study).items()})
     again = null_arm_of(records.study)
     if again is not None:

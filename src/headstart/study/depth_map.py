@@ -58,6 +58,12 @@ def arms_of(study: Study) -> dict[tuple[Arm, int], str]:
     return found
 
 
+def base_of(study: Study) -> str | None:
+    """Base B, the strategy that is `scratch`: the baseline where it is one, else the first."""
+    named = [name for name, own in study.strategy.items() if type(own) is Scratch]
+    return study.study.baseline if study.study.baseline in named else next(iter(named), None)
+
+
 def null_arm_of(study: Study) -> str | None:
     """The strategy that is `scratch` from another draw."""
     named = (name for name, own in study.strategy.items() if isinstance(own, ScratchAgain))
@@ -165,6 +171,7 @@ def _split_classes(study: Study, known: Sequence[str], count: int) -> Iterator[S
             if size < 2
             else f"map.class_splits = {count}: {len(classes)} classes can be split in {ways} ways"
         )
+    _check_seeds(study.study.seeds, count)
     seen: set[frozenset[str]] = set()
     random = generator(study.split.seed, "class splits")
     seeds = study.study.seeds
@@ -183,6 +190,18 @@ def _split_classes(study: Study, known: Sequence[str], count: int) -> Iterator[S
             task=TaskSettings(classes=target),
             source=source.model_copy(update={"classes": others}),
             study=study.study.model_copy(update={"seeds": tuple(seed + first for seed in seeds)}),
+        )
+
+
+def _check_seeds(seeds: Sequence[int], count: int) -> None:
+    """Refuse seeds that two class splits would share."""
+    shifts = range(_SEEDS_APART, count * _SEEDS_APART, _SEEDS_APART)
+    twice = sorted({seed for seed in seeds for shift in shifts if seed - shift in seeds})
+    if twice:
+        raise StudyError(
+            f"study.seeds: each class split adds {_SEEDS_APART:,} to the seeds of the one before, "
+            f"so that two of them would have the seeds {', '.join(map(str, twice))}: state seeds "
+            f"that lie less than {_SEEDS_APART:,} apart"
         )
 
 
