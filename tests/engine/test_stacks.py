@@ -10,12 +10,17 @@ from sklearn.datasets import load_digits
 
 from headstart.data.image_set import ImageSet
 from headstart.engine.stacks import Likeness
-from headstart.errors import TrainingError
+from headstart.errors import HeadstartError, TrainingError
+from headstart.networks.groups import Network
+from headstart.strategies import FineTune
 from headstart.study.jobs import Job
 from headstart.study.lineup import LineUp
 from headstart.study.records import TrialKey, TrialOutcome
 from headstart.study.spec import study_from
+from headstart.study.together import Begun, begin_together
 from headstart.study.workplace import Workplace
+from headstart.training.evaluate import predict_probabilities
+from headstart.training.stacking.members import NotStackableError
 
 MLP = {"kind": "mlp", "hidden": [12, 8]}
 CNN = {
@@ -180,6 +185,77 @@ def test_a_trial_without_its_source_fails_alone(digits: ImageSet, tmp_path: Path
     outcomes = place.fit_trials([TrialKey("tried", seed, 20) for seed in range(3)])
     assert [isinstance(each, TrialOutcome) for each in outcomes] == [True, False, True]
     assert "seed-1.safetensors" in str(outcomes[1])
+
+
+def test_a_stack_of_which_none_can_begin_says_why(digits: ImageSet, tmp_path: Path) -> None:
+    place = workplace(digits, tmp_path)
+    key = TrialKey("tried", 1, 20)
+    assert place.alike.trial(key) is not None
+    (outcome,) = place.fit_trials([key])
+    assert "seed-1.safetensors" in str(outcome)
+    with pytest.raises(HeadstartError, match=r"seed-1\.safetensors"):
+        place.trained(key)
+
+
+def test_where_there_is_no_stack_a_trial_fails_alone_too(
+    digits: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One has no source, one diverges."""
+    place = workplace(digits, tmp_path)
+    place.train_sources([0, 2])
+    keys = [TrialKey("tried", seed, 20) for seed in range(3)]
+    place.settled[keys[2]] = FineTune(lr=1e30, epochs=3)
+
+    def refuse(begun: object) -> None:
+        raise NotStackableError("no room for features")
+
+    monkeypatch.setattr("headstart.study.workplace.fit_together", refuse)
+    outcomes = place.fit_trials(keys)
+    assert isinstance(outcomes[0], TrialOutcome)
+    assert "seed-1.safetensors" in str(outcomes[1])
+    assert "lower the learning rate" in str(outcomes[2])
+    naive = dataclasses.replace(place, naive=True)
+    assert [str(each) for each in naive.fit_trials(keys)[1:]] == [str(e) for e in outcomes[1:]]
+
+
+def test_a_trial_whose_predictions_fail_fails_alone(
+    digits: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = workplace(digits, tmp_path)
+    place.train_sources([0, 1])
+    calls: list[Network] = []
+
+    def predict(network: Network, *inputs: Any) -> Any:
+        calls.append(network)
+        if len(calls) == 1:
+            raise TrainingError("features are not finite")
+        return predict_probabilities(network, *inputs)
+
+    monkeypatch.setattr("headstart.study.workplace.predict_probabilities", predict)
+    first, second = place.fit_trials([TrialKey("tried", seed, 20) for seed in range(2)])
+    assert str(first) == "features are not finite"
+    assert isinstance(second, TrialOutcome)
+
+
+def test_weights_that_stay_the_same_lie_in_memory_once(digits: ImageSet, tmp_path: Path) -> None:
+    """They are shared while a stack begins, so that there are never many whole networks."""
+    place = workplace(digits, tmp_path)
+    place.train_source(0)
+    whole: list[int] = []
+    networks: list[Network] = []
+
+    def begin(key: TrialKey) -> Begun:
+        places = {each.data_ptr() for one in networks for each in one.body.parameters()}
+        whole.append(len(places))
+        begun = place._begun(TrialKey("tried", 0, 20))
+        networks.append(begun.network)
+        return begun
+
+    begin_together([TrialKey("tried", seed, 20) for seed in range(4)], begin)
+    one = len(list(networks[0].body.parameters()))
+    assert whole == [0, one, one, one]
+    heads = {each.data_ptr() for network in networks for each in network.head.parameters()}
+    assert len(heads) == 4 * len(list(networks[0].head.parameters()))
 
 
 def test_jobs_that_are_alike_are_divided_over_the_slots(digits: ImageSet, tmp_path: Path) -> None:

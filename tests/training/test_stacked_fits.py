@@ -20,10 +20,12 @@ from headstart.networks.builders import NetworkSettings, build_network
 from headstart.networks.groups import Network, weights_hash
 from headstart.networks.heads import HeadSettings
 from headstart.strategies import FineTune, FreezeThenThaw, Frozen, Plan, Scratch
-from headstart.training.batches import Batches
+from headstart.strategies.plan import Phase
+from headstart.training.batches import Batches, Inputs, StoredInputs
+from headstart.training.entry import Entry, at_the_pictures
 from headstart.training.fit import Fit, fit
 from headstart.training.stacking.fit import fit_stacked
-from headstart.training.stacking.members import Member
+from headstart.training.stacking.members import Member, NotStackableError
 
 COLOURS = (4, 5, 3)
 OPTIMIZERS: list[dict[str, Any]] = [
@@ -265,6 +267,55 @@ def test_a_network_that_is_no_chain_is_refused(cnn: Callable[..., Network]) -> N
     plan = Scratch(epochs=1).plan(network.group_names)
     with pytest.raises(TrainingError, match="cannot be trained in a stack: fit its trials one by"):
         fit_stacked([dataclasses.replace(one, network=network, plan=plan)])
+
+
+def behind_the_body(network: Network, phase: Phase, train: Inputs, valid: Inputs) -> Entry:
+    """Where a head is trained on kept features."""
+    del phase
+    device, kept = torch.device("cpu"), []
+    with torch.no_grad():
+        for part in (train, valid):
+            features = network.body(part.inputs(slice(None))).numpy()
+            kept.append(StoredInputs(features, np.arange(len(part)), part.labels, device))
+    return Entry(network.head, *kept)
+
+
+def frozen(network: Network) -> Plan:
+    return Frozen(epochs=2, lr=0.1).plan(network.group_names)
+
+
+def test_trials_that_enter_at_different_places_are_no_stack() -> None:
+    """One may have found no room for features that the one before could keep."""
+    stacked = [member(seed, frozen) for seed in range(2)]
+    stacked[0] = dataclasses.replace(stacked[0], enter=behind_the_body)
+    assert isinstance(fit_stacked(copied(stacked[:1]))[0], Fit)
+    with pytest.raises(NotStackableError, match="at different places: fit them one by one"):
+        fit_stacked(stacked)
+
+
+@pytest.mark.parametrize("kind", ["frozen", "freeze_then_thaw"])
+def test_a_trial_that_cannot_enter_fails_and_disturbs_no_other(kind: str) -> None:
+    def plan(network: Network) -> Plan:
+        made: Plan = KINDS[kind](epochs=2, lr=0.1).plan(network.group_names)
+        return made
+
+    def refuse(network: Network, phase: Phase, train: Inputs, valid: Inputs) -> Entry:
+        if phase is network_plan.phases[-1]:
+            raise TrainingError("features at flatten are not finite")
+        return at_the_pictures(network, phase, train, valid)
+
+    stacked = [member(seed, plan) for seed in range(3)]
+    network_plan = stacked[1].plan
+    stacked[1] = dataclasses.replace(stacked[1], enter=refuse)
+    undisturbed, lone = copied([stacked[0], stacked[2]]), copied(stacked[1:2])
+    results = fit_stacked(stacked)
+    fit_stacked(undisturbed)
+    assert "not finite" in str(results[1])
+    assert [isinstance(each, TrainingError) for each in results] == [False, True, False]
+    for one, other in zip([stacked[0], stacked[2]], undisturbed, strict=True):
+        assert weights_hash(state(one)) == weights_hash(state(other))
+    (alone_result,) = fit_stacked(lone)
+    assert isinstance(alone_result, TrainingError)
 
 
 def test_the_time_is_shared() -> None:

@@ -1,15 +1,16 @@
 """Training together: which of a study's sources and trials are stacked, and fitting the stacks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
 from headstart.data.tasks import Task
 from headstart.engine.keeper import Doorway
 from headstart.engine.stacks import Likeness, likeness
-from headstart.errors import TrainingError
+from headstart.errors import HeadstartError, RecordsError, TrainingError
 from headstart.networks.groups import Network
 from headstart.strategies import Plan
 from headstart.study.own_sources import drawn_seed
@@ -22,6 +23,8 @@ from headstart.training.stacking.members import Member, can_follow
 
 if TYPE_CHECKING:
     from headstart.study.workplace import Workplace
+
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True)
@@ -105,10 +108,39 @@ class Alike:
         return likeness(network, plan, counts, shape, doorway, memory)
 
 
+def or_why_not(do: Callable[[], Done]) -> Done | HeadstartError:
+    """What is done for one trial, or why it cannot be, so that others go on without it.
+
+    Raises:
+        RecordsError: Which is no fault of this one trial.
+    """
+    try:
+        return do()
+    except RecordsError:
+        raise
+    except HeadstartError as error:
+        return error
+
+
+def begin_together(
+    keys: Sequence[TrialKey], begin: Callable[[TrialKey], Begun]
+) -> dict[TrialKey, Begun | HeadstartError]:
+    """Begin trials that are alike; weights that are the same and stay so lie in memory once."""
+    found: dict[TrialKey, Begun | HeadstartError] = {}
+    first: Begun | None = None
+    for key in keys:
+        found[key] = one = or_why_not(partial(begin, key))
+        if isinstance(one, Begun):
+            if first is not None:  # at once, so that there are never many whole networks
+                _share_weights(first.network, one.network, one.plan)
+            first = first or one
+    return found
+
+
 def fit_together(begun: Sequence[Begun]) -> list[Fit | TrainingError]:
-    """Fit what may be stacked; weights that are the same and stay so lie in memory once."""
-    for other in begun[1:]:
-        _share_weights(begun[0].network, other.network, other.plan)
+    """Fit what may be stacked, be it nothing."""
+    if not begun:
+        return []
     return fit_stacked(
         [
             Member(

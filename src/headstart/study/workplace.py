@@ -7,7 +7,7 @@ labels at all.
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +48,7 @@ from headstart.study.pictures import (
 )
 from headstart.study.records import SourceOutcome, TrialKey, TrialOutcome
 from headstart.study.spec import Study
-from headstart.study.together import Alike, Begun, fit_together
+from headstart.study.together import Alike, Begun, begin_together, fit_together, or_why_not
 from headstart.training.batches import Batches
 from headstart.training.checkpoints import Checkpoints
 from headstart.training.devices import choose_device, describe_device, deterministic
@@ -404,7 +404,9 @@ class Workplace:
         """Train some trials that are alike (`alike`) and predict; see `fit_trial`."""
         with deterministic(self.study.study.threads, self.device):
             return [
-                fitted if isinstance(fitted, HeadstartError) else self._outcome(key, *fitted)
+                fitted
+                if isinstance(fitted, HeadstartError)
+                else or_why_not(partial(self._outcome, key, *fitted))
                 for key, fitted in zip(keys, self._fitted(keys), strict=True)
             ]
 
@@ -460,13 +462,13 @@ class Workplace:
     def _fitted(self, keys: Sequence[TrialKey]) -> list[tuple[Begun, Fit] | HeadstartError]:
         """Some trials that are alike once they are trained, or why one could not be."""
         if self.alike.trial(keys[0]) is None:
-            return [self._fitted_alone(key) for key in keys]
-        found = {key: self._begun_or_not(key) for key in keys}
+            return [or_why_not(partial(self._fitted_alone, key)) for key in keys]
+        found = begin_together(keys, self._begun)
         ready = {key: one for key, one in found.items() if isinstance(one, Begun)}
         try:
             fits = dict(zip(ready, fit_together(list(ready.values())), strict=True))
         except NotStackableError:  # such as for want of room for features
-            return [self._fitted_alone(key) for key in keys]
+            return [or_why_not(partial(self._fitted_alone, key)) for key in keys]
         fitted: list[tuple[Begun, Fit] | HeadstartError] = []
         for key, one in found.items():
             result = fits[key] if isinstance(one, Begun) else one
@@ -475,15 +477,6 @@ class Workplace:
             elif isinstance(result, HeadstartError):
                 fitted.append(result)
         return fitted
-
-    def _begun_or_not(self, key: TrialKey) -> Begun | HeadstartError:
-        """A trial of a stack, whose others go on without one that cannot begin."""
-        try:
-            return self._begun(key)
-        except RecordsError:  # which is no fault of this one trial
-            raise
-        except HeadstartError as error:
-            return error
 
     def _fitted_alone(self, key: TrialKey) -> tuple[Begun, Fit]:
         """A trial that is fitted by itself."""

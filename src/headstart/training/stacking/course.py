@@ -1,7 +1,7 @@
 """One phase of stacked trials on its way, epoch by epoch."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -70,23 +70,69 @@ class Trial:
         self.best_weights = {}
 
 
+def enter_phase(trials: Sequence[Trial], number: int) -> dict[Trial, Way]:
+    """Where trials enter a phase; those that cannot have failed, which stops no other.
+
+    Args:
+        trials: Not failed so far.
+        number: Of the phase.
+
+    Raises:
+        NotStackableError: If what they train through cannot be stacked, or is not alike.
+    """
+    ways: dict[Trial, Way] = {}
+    for trial in trials:
+        try:
+            ways[trial] = _way(trial.member, trial.member.plan.phases[number])
+        except NotStackableError:
+            raise
+        except TrainingError as error:
+            trial.failure = error
+    found = list(ways.values())
+    # Features that one trial could keep, another may have found no room for.
+    if not all(way.is_like(found[0]) for way in found):
+        name = trials[0].member.plan.phases[number].name
+        raise NotStackableError(
+            f"the trials enter phase {name!r} at different places: fit them one by one"
+        )
+    return ways
+
+
+def _way(member: Member, phase: Phase) -> Way:
+    """Where a trial enters a phase.
+
+    Raises:
+        NotStackableError: If what it trains through cannot be stacked.
+    """
+    set_modes(member.network, phase)
+    entry = member.enter(member.network, phase, member.train, member.valid)
+    way = way_through(member.network, phase, entry)
+    if way is None:
+        raise NotStackableError(
+            f"phase {phase.name!r} cannot be trained in a stack: fit its trials one by one"
+        )
+    return way
+
+
 class StackedCourse:
     """A phase of some trials that agree in all but what is one a trial.
 
     Args:
-        trials: Not failed so far.
+        entered: From `enter_phase`; at least one.
         number: Of the phase.
         clock: Runs since the stack began.
         stacked: How many trials the stack began with; each takes its share of the time.
     """
 
-    def __init__(self, trials: Sequence[Trial], number: int, clock: Clock, stacked: int) -> None:
-        self._trials = list(trials)
+    def __init__(
+        self, entered: Mapping[Trial, Way], number: int, clock: Clock, stacked: int
+    ) -> None:
+        self._trials = trials = list(entered)
         self._phases = [trial.member.plan.phases[number] for trial in trials]
         self._clock = clock
         self._stacked = stacked
         self.phase = self._phases[0]
-        ways = [self._way(trial.member, phase) for trial, phase in self._pairs()]
+        ways = list(entered.values())
         self._links: tuple[Link, ...] = ways[0].links
         self._dense = [link for link in self._links if isinstance(link, Dense)]
         self._modules: list[list[nn.Module]] = [way.modules for way in ways]
@@ -114,21 +160,6 @@ class StackedCourse:
 
     def _pairs(self) -> Iterator[tuple[Trial, Phase]]:
         yield from zip(self._trials, self._phases, strict=True)
-
-    def _way(self, member: Member, phase: Phase) -> Way:
-        """Where a trial enters the phase.
-
-        Raises:
-            NotStackableError: If what it trains through cannot be stacked.
-        """
-        set_modes(member.network, phase)
-        entry = member.enter(member.network, phase, member.train, member.valid)
-        way = way_through(member.network, phase, entry)
-        if way is None:
-            raise NotStackableError(
-                f"phase {phase.name!r} cannot be trained in a stack: fit its trials one by one"
-            )
-        return way
 
     def _new_learner(self, weights: Flat) -> Learner:
         settings, clip_norm = [p.optimizer for p in self._phases], self.phase.recipe.clip_norm

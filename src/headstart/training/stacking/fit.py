@@ -9,7 +9,7 @@ from headstart.networks.heads import zero_output
 from headstart.seeding import stream_seed
 from headstart.training.courses import Clock
 from headstart.training.fit import Fit
-from headstart.training.stacking.course import StackedCourse, Trial
+from headstart.training.stacking.course import StackedCourse, Trial, enter_phase
 from headstart.training.stacking.members import Member
 
 
@@ -32,8 +32,8 @@ def fit_stacked(members: Sequence[Member]) -> list[Fit | TrainingError]:
 
     Raises:
         TrainingError: If there are no labelled pictures.
-        NotStackableError: If a phase cannot be stacked; the networks may have been trained in
-            phases before it.
+        NotStackableError: If a phase cannot be stacked, or not all enter it at the same place; the
+            networks may have been trained in phases before it.
         StudyError: If a plan does not fit its network.
     """
     for member in members:
@@ -48,9 +48,9 @@ def fit_stacked(members: Sequence[Member]) -> list[Fit | TrainingError]:
             zero_output(member.network.head)
     with torch.no_grad():
         for number in range(len(members[0].plan.phases)):
-            going = [trial for trial in trials if trial.failure is None]
-            if going:
-                StackedCourse(going, number, clock, len(trials)).go()
+            entered = enter_phase([trial for trial in trials if trial.failure is None], number)
+            if entered:
+                StackedCourse(entered, number, clock, len(trials)).go()
     for member in members:
         for parameter in member.network.parameters():
             parameter.requires_grad_(True)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
 
+import torch
 from torch import Tensor, nn
 
 from headstart.errors import TrainingError
@@ -60,6 +61,13 @@ class Way:
     columns: Tensor | None
     learning: dict[tuple[int, Kind], str]
 
+    def is_like(self, other: "Way") -> bool:
+        """Whether another trial's inputs go the same way."""
+        ours, theirs = self.columns, other.columns
+        if ours is None or theirs is None:
+            return self.links == other.links and ours is theirs
+        return self.links == other.links and torch.equal(ours, theirs)
+
 
 def way_through(network: Network, phase: Phase, entry: Entry) -> Way | None:
     """The way of a trial through a phase; None if a stack cannot go it.
@@ -100,15 +108,16 @@ def chain_behind(
     wanted = set(phase.learning(network))
     learning: dict[tuple[int, Kind], str] = {}
     for number, link in enumerate(each for each in links if isinstance(each, Dense)):
-        module, groups = modules[link.module], set()
+        module, groups = modules[link.module], set[str]()
         for kind, parameter in module.named_parameters():
             name = names.get(parameter)
             if name is None:
                 return None
             if name in wanted:
                 wanted.remove(name)
-                groups.add(network.group_of(name))
-                learning[number, "weight" if kind == "weight" else "bias"] = groups.copy().pop()
+                group = network.group_of(name)
+                groups.add(group)
+                learning[number, "weight" if kind == "weight" else "bias"] = group
         if len(groups) > 1:
             return None
     return (modules, links, learning) if learning and not wanted else None
