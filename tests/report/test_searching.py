@@ -11,6 +11,7 @@ import pytest
 from markupsafe import Markup
 
 from headstart.report import words
+from headstart.report.choosing import chosen
 from headstart.report.content import ReportContent
 from headstart.report.drawing import Spec
 from headstart.report.figures import _base, search
@@ -21,7 +22,7 @@ from headstart.report.searching import (
     search_table,
     search_warnings,
 )
-from headstart.study.results import StudyRecords
+from headstart.study.results import StudyRecords, Validation
 
 RateSpan = dict[str, Any]
 RIGHT = np.ones((1, 2), dtype=bool)
@@ -99,6 +100,34 @@ def test_the_summary_says_what_was_given_and_what_was_chosen(
     assert summary(trials=None, seconds=30.0)["budget"] == (
         "30 seconds of fitting at each label budget"
     )
+
+
+@pytest.mark.parametrize(
+    ("each", "order", "seen"),
+    [("study", "shuffled", False), ("study", "stored", True), ("seed", "shuffled", True)],
+)
+def test_what_was_searched_on_the_trials_validation_pictures_is_told_to_be_flattered(
+    each: str,
+    order: str,
+    seen: bool,
+    made_records: Callable[..., StudyRecords],
+    content: ReportContent,
+) -> None:
+    right = np.random.default_rng(0).random((2, 20)) < 0.8
+    there = Validation(("scratch", "fine_tune"), (0,), right, np.arange(20))
+    names = ("scratch", "fine_tune")
+    records = made_records({(name, "all"): RIGHT for name in names})
+    split = records.study.split.model_copy(update={"order": order})
+    study = records.study.model_copy(update={"split": split})
+    records = replace(records, study=study, search=TOLD | {"each": each}, validation={"all": there})
+    told = search_summary(records)
+    table = search_table(replace(content, summary={**content.summary, "search": told}))
+    assert table is not None
+    assert ("of what was searched are flattered" in table.note) == seen
+    (best,) = chosen(records)
+    assert ("the luck of a search" in best["sentence"]) == seen
+    (without,) = chosen(replace(records, search={}))
+    assert "the luck of a search" not in without["sentence"]
 
 
 @pytest.mark.parametrize(

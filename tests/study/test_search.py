@@ -1,9 +1,10 @@
 """Search in studies: one budget for all, nothing of the test split, the same choice again."""
 
 import copy
+import json
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from headstart.study.progress import Progress
 from headstart.study.records import Records, TrialKey
 from headstart.study.search import SearchPlace
 from headstart.study.spec import Study, study_from
+from headstart.study.workplace import Workplace
 
 Make = Callable[..., Study]
 Compare = Callable[..., Results]
@@ -333,6 +335,48 @@ def test_a_strategy_whose_search_trials_all_fail_is_taken_as_stated_and_says_so(
     told = {one["strategy"]: one for one in found(folder)["found"]}
     assert told["frozen"]["best"] is None
     assert told["frozen"]["losses"] == [None, None]
+
+
+def test_the_reason_told_is_that_of_the_budget_whose_trials_failed(
+    small_study: Make,
+    digits: ImageSet,
+    compare: Compare,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = Workplace.fit_trials
+
+    def fails_of_few(place: Workplace, keys: Sequence[TrialKey]) -> list[Any]:
+        few = [key.labels == 120 and key.strategy.startswith("frozen #") for key in keys]
+        outcomes = whole(place, keys)
+        said = StudyError("too few of them")
+        return [said if bad else own for bad, own in zip(few, outcomes, strict=True)]
+
+    monkeypatch.setattr(Workplace, "fit_trials", fails_of_few)
+    study = small_study(
+        strategy={"scratch": {}, "frozen": {}},
+        study={"seeds": 1, "labels": [60, 120]},
+        search={"trials": 1},
+    )
+    with pytest.warns(UserWarning, match=r"with 120 labels failed \(.*too few of them\)"):
+        compare(study, folder, images=digits)
+
+
+def test_the_depth_to_copy_is_chosen_by_search(
+    small_study: Make, digits: ImageSet, compare: Compare, folder: Path
+) -> None:
+    study = small_study(
+        strategy={"scratch": {}, "lower_groups": {"copied": 1}},
+        study={"seeds": 1, "labels": [60]},
+        search={"trials": 3, "lower_groups": {"copied": [1, 2]}},
+    )
+    compare(study, folder, images=digits)
+    told = {one["strategy"]: one for one in found(folder)["found"]}
+    tried = told["lower_groups"]
+    assert {own["copied"] for own in tried["values"]} == {1, 2}
+    chosen = tried["values"][tried["best"]]["copied"]
+    ((trial,),) = rows(folder, "SELECT configuration FROM trials WHERE strategy = 'lower_groups'")
+    assert json.loads(trial)["strategy"]["copied"] == chosen
 
 
 def test_a_missing_optuna_is_told_with_the_line_that_installs_it(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from headstart.errors import StudyError
-from headstart.strategies import STRATEGIES, FineTune
+from headstart.strategies import STRATEGIES, FineTune, LowerGroups, OwnLowerGroups, Soup
 from headstart.strategies.search_space import Span, settings_by_path, with_values
 from headstart.study.folder import resolved_toml
 from headstart.study.search_settings import SearchSettings, space_of
@@ -90,6 +90,35 @@ def test_all_that_is_wrong_with_a_search_is_told_at_once(small_study: Make) -> N
     assert said[3].startswith("search.fine_tune.batch_norm: 0 cannot be taken: 0 is not known")
     assert said[4].startswith("search.fine_tune.batch_norm: 1 cannot be taken: 1 is not known")
     assert said[5].startswith("search.layerwise.decay: 2 cannot be taken: input should be less")
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        ("freeze_then_thaw", "freeze_epochs"),
+        ("wise_ft", "freeze_epochs"),
+        ("replace_top", "freeze_epochs"),
+        ("gradual", "thaw_epochs"),
+        ("scratch", "steps"),
+    ],
+)
+def test_no_search_buys_more_training(kind: str, path: str, small_study: Make) -> None:
+    (said,) = problems(
+        small_study, strategy={"it": {"kind": kind}}, search={"trials": 2, "it": {path: [1, 5]}},
+        study={"baseline": "it"},
+    )  # fmt: skip
+    assert said == (
+        f"search.it.{path}: every trial lasts as long as the strategy states: leave it out"
+    )
+
+
+def test_a_second_rate_is_searched_about_what_it_is_when_left_out() -> None:
+    assert Soup(lr=0.3).search_space()["backbone_lr"] == Span(0.01, 9.0, now=0.3)
+    learns = OwnLowerGroups(thaw=True, lr=0.3)
+    assert learns.search_space()["copied_lr"] == Span(0.01, 9.0, now=0.3)
+    slow = LowerGroups(thaw=True, copied_lr=0.03)
+    assert slow.search_space()["copied_lr"].now == 0.03
+    assert set(LowerGroups().search_space()) == {"lr"}
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,13 @@ from typing import Any
 import numpy as np
 
 from headstart.data.tasks import Budget
+from headstart.report.searching import search_saw_validation
 from headstart.statistics.selection import Selection, best_of
 from headstart.study.results import StudyRecords, Validation
 
 _FEWEST_PICTURES = 10  # `best_of` refuses fewer
+
+_SEEN = ", and the luck of a search that chose settings on these very pictures is still in it"
 
 
 def chosen(records: StudyRecords) -> list[dict[str, Any]]:
@@ -17,7 +20,8 @@ def chosen(records: StudyRecords) -> list[dict[str, Any]]:
     Chosen on the validation pictures, over the seeds that all strategies have, or on the
     out-of-fold predictions of a cross-validation, over the folds that all have; a picture that
     several seeds or repeats drew is kept together (BBC-CV,
-    `headstart.statistics.selection.best_of`).
+    `headstart.statistics.selection.best_of`). What a search chose on these very pictures is not
+    corrected, which the sentence says then.
 
     Returns:
         Each ``labels, winner, estimate, low, high, uncorrected, standard_error, strategies,
@@ -28,6 +32,7 @@ def chosen(records: StudyRecords) -> list[dict[str, Any]]:
     alpha = records.study.study.alpha
     if folds:  # the labels of the folds were read as test labels are
         alpha = 1 - records.confidence
+    seen = _SEEN if search_saw_validation(records) and not folds else ""
     found = []
     for labels, validation in (_out_of_fold(records) if folds else records.validation).items():
         if len(np.unique(validation.pictures)) < _FEWEST_PICTURES:
@@ -53,7 +58,8 @@ def chosen(records: StudyRecords) -> list[dict[str, Any]]:
                 "share_won": shares,
                 "sentence": _sentence(
                     validation, selection, "out-of-fold" if folds else "validation"
-                ),
+                )
+                + seen,
             }
         )
     return found

@@ -17,9 +17,10 @@ def search_summary(records: StudyRecords) -> dict[str, Any] | None:
 
     Returns:
         ``budget`` (in words), ``trials, seconds, sampler, seed, each, nothing`` (the strategies
-        with nothing to search), and ``found``, each ``strategy, labels, seed, space {path: {low,
-        high, log, stated}}, trials, failed, seconds, values, losses, best`` (the number of the
-        search trial that was chosen, None where all failed), ``chosen {path: value}``,
+        with nothing to search), ``seen`` (`search_saw_validation`), and ``found``, each
+        ``strategy, labels, seed, space {path: {low, high, log, stated}}, trials, failed, seconds,
+        values, losses, best`` (the number of the search trial that was chosen, None where all
+        failed), ``chosen {path: value}``,
         ``at_the_edge`` (paths whose choice lies at an end of its span) and ``best_so_far`` (the
         lowest validation loss after each search trial).
     """
@@ -35,8 +36,20 @@ def search_summary(records: StudyRecords) -> dict[str, Any] | None:
         "budget": f"{given} at each label budget",
         **{key: told[key] for key in ("trials", "seconds", "sampler", "seed", "each")},
         "nothing": [name for name in told["nothing"] if name in asked],
+        "seen": search_saw_validation(records),
         "found": [one | _chosen(one) | {"best_so_far": best_so_far(one)} for one in found],
     }
+
+
+def search_saw_validation(records: StudyRecords) -> bool:
+    """Whether the search looked at the very validation pictures that trials are judged on.
+
+    So it does where each seed has its own, and where no seed draws any.
+    """
+    searched = any(
+        one["strategy"] in records.study.strategy for one in records.search.get("found", ())
+    )
+    return searched and (records.search["each"] == "seed" or records.study.split.order == "stored")
 
 
 def _chosen(one: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,6 +110,12 @@ def search_table(content: ReportContent) -> Table | None:
         f"Every strategy had {told['budget']}; the lowest validation loss was chosen, on the "
         f"training and validation pictures of "
         + (f"each {where} alone." if nested else f"seed {told['seed']}, which has no trial here.")
+        + (
+            " These are the validation pictures of the trials, too: validation accuracies of what "
+            "was searched are flattered, test accuracies are not."
+            if told.get("seen")
+            else ""
+        )
         + " The first search trial takes what the study states."
         + _edge_note(told["found"]),
     )  # fmt: skip

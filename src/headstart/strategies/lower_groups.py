@@ -14,6 +14,7 @@ from headstart.networks.groups import HEAD
 from headstart.settings import Count, Positive
 from headstart.strategies._base import Strategy, body_groups
 from headstart.strategies.plan import Phase, Plan
+from headstart.strategies.search_space import Space, around
 
 
 class LowerGroups(Strategy):
@@ -55,6 +56,11 @@ class LowerGroups(Strategy):
             StudyError: If the body has not so many groups.
         """
         return Plan("source", (self._phase(groups),), fresh=self._fresh(groups))
+
+    def search_space(self) -> Space:
+        """The rate of copied groups that learn, too."""
+        own = {"copied_lr": around(self.copied_lr or self.lr)} if self.thaw else {}
+        return super().search_space() | own
 
     def _fresh(self, groups: Sequence[str]) -> tuple[str, ...]:
         body = body_groups(groups)

@@ -10,6 +10,7 @@ from headstart.networks.groups import HEAD
 from headstart.settings import Positive
 from headstart.strategies._transfer import Transfer, needed_body
 from headstart.strategies.plan import Plan
+from headstart.strategies.search_space import Space, around
 
 
 class Soup(Transfer):
@@ -43,3 +44,7 @@ class Soup(Transfer):
             phase = self.phase(f"ingredient {number}", rates)
             phases.append(replace(phase, restart=number > 1))
         return Plan("source", tuple(phases), soup=tuple(phase.name for phase in phases))
+
+    def search_space(self) -> Space:
+        """The body's rate, too."""
+        return super().search_space() | {"backbone_lr": around(self.backbone_lr or self.lr)}

@@ -144,10 +144,15 @@ class _Generations:
     def _found(self, quest: Quest) -> Found:
         found = Found(quest, quest.within_budget(self._tried(quest)))
         if found.best is None:
-            errors = {row["strategy"]: row["error"] for row in self._records.trials()}
+            errors = {
+                (row["strategy"], row["seed"], row["labels"]): row["error"]
+                for row in self._records.trials()
+            }
+            first = quest.key(0)
+            reason = errors[first.strategy, first.seed, first.labels_text]
             warnings.warn(
                 f"search.{quest.strategy}: every trial with {quest.labels} labels failed "
-                f"({errors[quest.key(0).strategy]}), so it is taken as it is stated",
+                f"({reason}), so it is taken as it is stated",
                 stacklevel=2,
             )
         return found

@@ -14,7 +14,7 @@ from headstart.strategies.search_space import Space, Span, settings_by_path, wit
 Problem = tuple[tuple[str, ...], str]
 
 _LOG_FROM = 10.0  # a range whose end is so many times its beginning is searched by its logarithm
-_DURATIONS = ("epochs", "steps")
+_DURATIONS = ("epochs", "steps", "freeze_epochs", "thaw_epochs")
 
 SEED_IS_TAKEN = (
     "search.seed = {} is one of the study's seeds, whose trials would then be chosen on their own "
