@@ -17,13 +17,15 @@ from headstart.study.jobs import Job
 from headstart.study.lineup import LineUp
 from headstart.study.records import TrialKey, TrialOutcome
 from headstart.study.spec import study_from
-from headstart.study.together import Begun, begin_together
+from headstart.study.together import Begun, begin_together, fit_together
 from headstart.study.workplace import Workplace
 from headstart.training.evaluate import predict_probabilities
+from headstart.training.fit import Fit
+from headstart.training.stacking import supply
 from headstart.training.stacking.members import NotStackableError
 
 MLP = {"kind": "mlp", "hidden": [12, 8]}
-CNN = {
+CNN: dict[str, Any] = {
     "kind": "cnn",
     "layers": [{"conv": 16}, {"conv": 24}, {"dropout": 0.3}, {"dense": 12}, {"dropout": 0.2}],
 }
@@ -83,9 +85,30 @@ def test_what_a_stack_can_do_is_stacked(
     network: dict[str, Any],
     strategy: dict[str, Any],
     is_stacked: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(supply, "draws_in_storage_order", lambda: True)
     place = workplace(digits, tmp_path, network=network, strategy={"tried": strategy})
     assert (stacked(place) is not None) == is_stacked
+
+
+def test_feature_maps_that_are_dropped_in_another_order_are_not_stacked(
+    digits: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Intel's processors; one channel lies the same in both orders."""
+    one_channel = {**CNN, "layers": [{"conv": 16}, {"conv": 1}, {"dropout": 0.3}, {"dense": 12}]}
+    monkeypatch.setattr(supply, "draws_in_storage_order", lambda: False)
+    place = workplace(digits, tmp_path, network=CNN)
+    place.train_sources([0])
+    assert stacked(place) is None
+    assert stacked(workplace(digits, tmp_path, network=one_channel)) is not None
+    assert stacked(workplace(digits, tmp_path, network=MLP)) is not None
+    begun = place._begun(TrialKey("tried", 0, 20))
+    with pytest.raises(NotStackableError):
+        fit_together([begun])
+    monkeypatch.setattr(supply, "draws_in_storage_order", lambda: True)
+    (fitted,) = fit_together([begun])
+    assert isinstance(fitted, Fit)
 
 
 def test_nothing_is_stacked_naively_or_on_several_threads(digits: ImageSet, tmp_path: Path) -> None:
@@ -148,8 +171,10 @@ def test_memory_and_work_limit_a_stack(digits: ImageSet, tmp_path: Path) -> None
 def test_a_trial_is_the_same_in_every_stack(digits: ImageSet, tmp_path: Path) -> None:
     """Drawn splits give one seed a picture more than another; dropout lies before the head."""
     tried = {"kind": "frozen", "optimizer": "adam", "patience": 1, "epochs": 4}
+    layers = [each for each in CNN["layers"] if each != {"dropout": 0.3}]
+    network = CNN if supply.draws_in_storage_order() else {**CNN, "layers": layers}
     place = workplace(
-        digits, tmp_path, network=CNN, strategy={"tried": tried}, study={"labels": ["all"]}
+        digits, tmp_path, network=network, strategy={"tried": tried}, study={"labels": ["all"]}
     )
     for seed in range(5):
         place.train_source(seed)

@@ -19,6 +19,7 @@ from headstart.training.batches import batch_sizes
 from headstart.training.stacking.batching import Batching
 from headstart.training.stacking.chain import Dense, drops_first
 from headstart.training.stacking.members import can_follow, chain_behind
+from headstart.training.stacking.supply import maps_drop_in_storage_order
 
 # Measured by benchmarks/stacked.py.
 _WIDEST_BYTES = 2**26  # of one trial's weights; above it, it fills the machine by itself
@@ -109,9 +110,15 @@ def _size(
         model = doorway.keeper.cuts(network).split(network, cut).suffix
     dimensions = len(picture_shape if cut is None else cut.shape)
     chain = chain_behind(network, phase, model, dimensions)
-    # Pictures are stored channels last, and dropout on them is not drawn in that order.
-    if chain is None or (cut is None and picture_shape[2] > 1 and drops_first(chain[1])):
+    if chain is None:
         return None
+    if dimensions == 3 and drops_first(chain[1]):
+        # Pictures are stored channels last, and dropout on them is not drawn in that order.
+        as_stored = (
+            picture_shape[2] == 1 if cut is None else maps_drop_in_storage_order(cut.shape[0])
+        )
+        if not as_stored:
+            return None
     dense = [link for link in chain[1] if isinstance(link, Dense)]
     weights = sum(link.inputs * link.outputs for link in dense)
     return _Size(weights, sum(link.inputs + 3 * link.outputs for link in dense))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,30 @@ def columns_of(inputs: Inputs) -> Tensor | None:
 
 def drops_in_storage_order(inputs: Inputs) -> bool:
     """Whether dropout on unflattened inputs draws in the order of storage."""
-    return not isinstance(inputs, Batches) or inputs.channels_last or inputs.values.shape[3] == 1
+    if not isinstance(inputs, Batches | ChannelsLastInputs):
+        return True
+    channels: int = inputs.values.shape[3]
+    if isinstance(inputs, Batches) and not inputs.channels_last:
+        return channels == 1
+    return maps_drop_in_storage_order(channels)
+
+
+def maps_drop_in_storage_order(channels: int) -> bool:
+    """Whether dropout on feature maps that lie channels-last draws in the order of storage."""
+    return channels == 1 or draws_in_storage_order()
+
+
+@cache
+def draws_in_storage_order() -> bool:
+    """Whether this machine's PyTorch draws channels-last tensors in the order of storage.
+
+    On Intel's processors MKL draws, channels first whatever the storage.
+    """
+    maps = torch.empty(2, 5, 3, 4).contiguous(memory_format=torch.channels_last)
+    flat = torch.empty(maps.numel())
+    for tensor in (maps, flat):
+        tensor.bernoulli_(0.5, generator=torch.Generator().manual_seed(0))
+    return torch.equal(maps.permute(0, 2, 3, 1).reshape(-1), flat)
 
 
 @dataclass(frozen=True)
