@@ -13,8 +13,10 @@ from headstart.engine import limits as limits_module
 from headstart.engine.limits import MachineLimits
 from headstart.errors import StudyError
 from headstart.study import planner
+from headstart.study.compare import within
 from headstart.study.planner import staff
 from headstart.study.records import TrialKey
+from headstart.study.search import SearchPlace
 from headstart.study.spec import Study
 from headstart.study.workplace import Workplace
 
@@ -133,6 +135,21 @@ def test_little_memory_gives_the_same_answers(
 def test_a_worker_is_told_its_limits(placed: Callable[..., Workplace]) -> None:
     limits = MachineLimits(memory=5, disk=6, threads=7)
     assert placed(limits).__getstate__()["limits"] == limits
+
+
+def test_searches_and_workers_keep_to_the_disk_share_of_the_whole_study(
+    placed: Callable[..., Workplace],
+) -> None:
+    leader = placed(MachineLimits(disk=GB), study={"seeds": 3})  # each with a source of its own
+    one = TrialKey("frozen #0", 0, 60)
+    search = SearchPlace.beside(leader, {one.strategy: leader.study.strategy["frozen"]}, 0, 60)
+    share = leader.keeper.disk
+    assert share is not None
+    assert search.keeper.disk == share
+    sent = within(search, 5)
+    alone = Workplace(sent.study, leader.load, leader.directory, limits=sent.limits)
+    assert alone.keeper.disk == share
+    assert (alone.limits.memory, alone.limits.disk) == (5, GB)
 
 
 def test_a_process_knows_what_it_takes() -> None:

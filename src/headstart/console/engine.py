@@ -30,7 +30,7 @@ def print_explanation(found: "Explanation") -> None:
 def sentence(found: "Explanation") -> str:
     """What is shared and what that saves, in a sentence."""
     passes = [job for job in found.jobs if job.bytes]
-    sources = [job for job in found.jobs if job.what.startswith("train the source")]
+    sources = [job for job in found.jobs if job.what.startswith("train the ")]
     fits = [job for job in found.jobs if job.kind is not None and job not in sources]
     stacks = sum(math.ceil(job.count / job.stack) for job in fits)
     stacked = "stacked fit" if any(job.stack > 1 for job in fits) else "fit"

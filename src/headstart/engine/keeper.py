@@ -132,17 +132,17 @@ class Keeper:
 
     def cost(
         self, network: Network, cut: Cut, pictures: Batches, rows: NDArray[np.int64]
-    ) -> tuple[float, Way]:
-        """Seconds that the pass of some pictures up to a cut will take, and by what.
+    ) -> tuple[int, float]:
+        """How many blocks the pass of some pictures up to a cut will take, and seconds of one.
 
-        They are 0 if the features are there, or one step from others that are.
+        There are none if the features are there, or one step from others that are. The seconds
+        are 0 where nothing was measured.
         """
         needed = self._needed(network, cut, pictures, rows)
-        if kept_features(needed.wanted, self.cache) is not None:
-            return 0.0, needed.way
-        if self._nearer(network, cut, pictures, rows) is not None:
-            return 0.0, needed.way
-        return math.ceil(len(rows) / needed.block) * needed.way.seconds, needed.way
+        there = kept_features(needed.wanted, self.cache) is not None
+        if there or self._nearer(network, cut, pictures, rows) is not None:
+            return 0, 0.0
+        return math.ceil(len(rows) / needed.block), needed.way.seconds
 
     def _needed(
         self, network: Network, cut: Cut, pictures: Batches, rows: NDArray[np.int64]

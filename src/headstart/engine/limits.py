@@ -19,11 +19,14 @@ class MachineLimits:
         memory: Bytes, of all processes together.
         disk: Bytes of features that are kept.
         threads: Of all processes together.
+        disk_share: Bytes that one entry of features may take, as the leading process reckoned it
+            from `disk` for the whole study; worker processes, and searches, keep to the same.
     """
 
     memory: int | None = None
     disk: int | None = None
     threads: int | None = None
+    disk_share: int | None = None
 
     @classmethod
     def parsed(

@@ -8,6 +8,7 @@ trusted.
 
 import os
 import platform
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ import filelock
 from headstart.data.picture_cache import PictureCache, read_sealed, touch, write_sealed
 
 _VERSION = 1
+_MOST = 4000  # of one kind: what was remembered first goes first
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,9 @@ class Measured:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with self._writing():
-                self._write({**self._all(), _name(key): value})
+                values = self._all()
+                values.pop(_name(key), None)  # what is remembered again is as good as new
+                self._write(_newest({**values, _name(key): value}))
         except OSError:
             return False
         return True
@@ -116,6 +120,19 @@ def machine() -> str:
     except OSError:  # there is no such file on other systems
         pass
     return f"{model}, {os.cpu_count() or 1} processors"
+
+
+def _newest(values: dict[str, Any]) -> dict[str, Any]:
+    """The newest of each kind."""
+    counts = Counter(name.split()[0] for name in values)
+    kept = {}
+    for name, value in values.items():
+        kind = name.split()[0]
+        if counts[kind] <= _MOST:
+            kept[name] = value
+        else:
+            counts[kind] -= 1
+    return kept
 
 
 def _name(key: tuple[object, ...]) -> str:

@@ -14,10 +14,17 @@ from headstart.engine.extract import Extracting
 from headstart.engine.limits import NO_LIMITS, MachineLimits
 from headstart.errors import StudyError
 from headstart.study.checks import check_study
-from headstart.study.explain import estimate_words, explain, learn_from, outcome_words
+from headstart.study.explain import (
+    Explanation,
+    estimate_words,
+    explain,
+    learn_from,
+    outcome_words,
+)
 from headstart.study.folder import resolved_toml, write_whole
 from headstart.study.fresh_split import enter_split
 from headstart.study.identity import asked_differently, differences, trial_configuration
+from headstart.study.jobs import explain as why
 from headstart.study.lead import Lead
 from headstart.study.pace import TimedRunner
 from headstart.study.pictures import ImageLoader
@@ -197,23 +204,39 @@ def _train(
     if not waiting:
         Lead(workplace, records, keys, InlineRunner(workplace), listener).go()
         return
-    expected = explain(workplace, jobs, keys=waiting, with_naive=False)
-    listener(Progress("training", said=estimate_words(expected)))
+    expected = _estimated(workplace, waiting, people.workers)
+    if expected is not None:
+        listener(Progress("training", said=estimate_words(expected)))
     started = time.monotonic()
     workplace.share_features(sorted({key.strategy for key in waiting}), _telling(listener))
     runner: Runner = InlineRunner(workplace)
     if people.workers > 1:
         listener(Progress(f"starting {people.workers} worker processes"))
-        share = replace(workplace.limits, memory=people.memory)
-        runner = ProcessRunner(replace(workplace, limits=share), people.workers)
+        runner = ProcessRunner(within(workplace, people.memory), people.workers)
     timed = TimedRunner(runner)
     try:
         Lead(workplace, records, keys, timed, listener).go()
     finally:
         runner.close()
-    learn_from(workplace, expected, timed.took)
-    said = outcome_words(expected, time.monotonic() - started)
-    listener(Progress("training", said=said, seconds_left=0.0))
+    if expected is not None:
+        learn_from(workplace, expected, timed.took)
+        said = outcome_words(expected, time.monotonic() - started)
+        listener(Progress("training", said=said, seconds_left=0.0))
+
+
+def within(workplace: Workplace, memory: int | None) -> Workplace:
+    """A workplace for a worker process, with its share of the study's memory and disk."""
+    own = replace(workplace.limits, memory=memory, disk_share=workplace.keeper.disk)
+    return replace(workplace, limits=own)
+
+
+def _estimated(workplace: Workplace, keys: list[TrialKey], workers: int) -> Explanation | None:
+    """What training is expected to take; None, and a warning, where that cannot be said."""
+    try:
+        return explain(workplace, keys=keys, workers=workers, with_naive=False)
+    except Exception as error:  # nothing that is only told may stop a study
+        warnings.warn(f"how long it will take is not known ({why(error)})", stacklevel=2)
+        return None
 
 
 def _reading(listener: Listener, doing: str) -> PictureProgress:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from statistics import median
 
+import numpy as np
+
 from headstart.data.tasks import Budget, Task
 from headstart.engine.cuts import Cut
 from headstart.engine.measured import Measured
@@ -24,8 +26,11 @@ from headstart.study.timing import Clockwork
 from headstart.study.workplace import Workplace
 from headstart.training.devices import deterministic
 
-RATIO = "ratio"
-"""What is remembered of how much longer jobs take than estimated."""
+RATIO = "ratios"
+"""What is remembered of how much longer jobs took than was timed, the last few times."""
+
+_LAST = 3  # times that are remembered
+_DOUBT, _MORE_DOUBT = 0.5, 1.0  # times that jobs, or jobs of other kinds, took as long as timed
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,10 @@ class JobCost:
         below: What it consists of, in words.
         kind: Strategy and budget; None for what only exists because work is shared.
         stack: How many are trained together.
+        own: Whether it is of the target's own sources.
         meaning: What its cost depends on, as text; earlier jobs of the same meaning correct it.
+            Empty where jobs may do work that is no part of them, so that they correct nothing.
+        factor: By what earlier jobs corrected it.
     """
 
     what: str
@@ -53,7 +61,9 @@ class JobCost:
     below: tuple[str, ...] = ()
     kind: Kind | None = None
     stack: int = 1
+    own: bool = False
     meaning: str = ""
+    factor: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -101,6 +111,7 @@ def explain(
     jobs: int | None = None,
     *,
     keys: Sequence[TrialKey] | None = None,
+    workers: int | None = None,
     anew: bool = False,
     with_naive: bool = True,
 ) -> Explanation:
@@ -110,6 +121,7 @@ def explain(
         workplace: A study that was found to be possible.
         jobs: How many trials are trained at a time; as many as there are processors when omitted.
         keys: The trials that are to be done; all of the study's when omitted.
+        workers: How many are trained at a time, where that was found out before.
         anew: Time everything, even what is known of this machine.
         with_naive: Whether to time what it would cost without sharing; it is 0 otherwise.
     """
@@ -121,19 +133,19 @@ def explain(
             for labels in settings.labels
             for name in workplace.study.strategy
         ]
-    workers = staff(workplace, len(keys), jobs).workers
+    workers = workers or staff(workplace, len(keys), jobs).workers
     bill = _Bill(workplace, Clockwork(workplace, anew), workers, with_naive)
     with deterministic(settings.threads, workplace.device):
-        sources = bill.sources(keys)
+        sources = [*bill.sources(keys), *bill.own_sources(keys)]
         counts = Counter((key.strategy, key.labels) for key in keys)
         fits = [bill.fits(name, labels, count) for (name, labels), count in counts.items()]
         searches = bill.searches() if whole else []
-        passes = [bill.one_pass(cut) for cut in bill.seen]
+        passes = [bill.one_pass(*each) for each in bill.seen]
     lines = (*sources, *passes, *searches, *fits)
     alone = sum(job.seconds * job.count for job in (*sources, *searches, *fits))
-    together = sum(job.seconds * job.count for job in passes)
-    if not workplace.features_are_shared:  # then workers make them, each for its own seeds
-        alone, together = alone + together, 0.0
+    # Passes for all seeds come first; the others workers make, each for its own seeds.
+    together = sum(job.seconds for job in passes if workplace.features_are_shared and not job.own)
+    alone += sum(job.seconds * job.count for job in passes) - together
     longest = max((job.seconds * job.stack for job in lines), default=0.0)
     naive = sum(job.naive_seconds * job.count for job in lines)
     return Explanation(
@@ -143,7 +155,10 @@ def explain(
 
 @dataclass
 class _Bill:
-    """Puts the costs of jobs together; cuts that trials enter behind are noted in `seen`."""
+    """Puts the costs of jobs together.
+
+    What trials enter behind is noted in `seen`: the cut, and for own sources the label budget.
+    """
 
     workplace: Workplace
     clockwork: Clockwork
@@ -151,11 +166,12 @@ class _Bill:
     with_naive: bool
 
     def __post_init__(self) -> None:
-        self.seen: dict[Cut, None] = {}
+        self.seen: dict[tuple[Cut, Budget | None], None] = {}
         self._measured = Measured.of(self.workplace.keeper.cache)
         if self.clockwork.anew:
             self._measured.forget(RATIO)
-        self._rows = len(self.workplace.doorway(self.workplace.study.study.seeds[0]).rows)
+        self._shared_rows = self.workplace.doorway(self.workplace.study.study.seeds[0]).rows
+        self._rows = len(self._shared_rows)
 
     def sources(self, keys: Sequence[TrialKey]) -> list[JobCost]:
         """The training of sources, where the study does that itself."""
@@ -182,6 +198,28 @@ class _Bill:
         )  # fmt: skip
         return [self._corrected(line)]
 
+    def own_sources(self, keys: Sequence[TrialKey]) -> list[JobCost]:
+        """The target's own sources: one a seed, label budget and way of training it."""
+        place, network = self.workplace, self.clockwork.network
+        needing: dict[str, list[TrialKey]] = {}
+        for key in keys:
+            plan = place.plan(key.strategy, network)
+            if plan.start == "own":
+                needing.setdefault(f"{plan.own!r} {key.labels}", []).append(key)
+        lines = []
+        for arms in needing.values():
+            plan, labels = place.plan(arms[0].strategy, network), arms[0].labels
+            task = place.task(arms[0].seed)
+            learns = len(task.train_rows) if labels == "all" else int(labels)
+            seconds = self.clockwork.beginning(plan) + sum(
+                self._phase(plan, phase, None, learns, task, 1) for phase in plan.own
+            )
+            count = len({key.seed for key in arms})
+            what = f"train the own source, {labels} labels"
+            naive = seconds * len(arms) / count
+            lines.append(self._corrected(JobCost(what, count, seconds, naive)))
+        return lines
+
     def fits(self, name: str, labels: Budget, count: int) -> JobCost:
         """The trials of a strategy and budget."""
         place = self.workplace
@@ -204,18 +242,18 @@ class _Bill:
                 else f"{_steps(phase, learns):,} steps of {phase.batch_size}"
             )
             below.append(f"{phase.name}: {how}, {behind}")
-            self._see(cut)
+            self._see(cut, plan, labels)
         last = None
         if plan.copies and not place.naive:
             last = place.keeper.unchanged(network, plan.trained_groups(), self._rows)
         looks = len(task.valid_rows) + len(task.test.rows)
         seconds += looks * self.clockwork.look(last)
         naive += looks * self.clockwork.look(None) if self.with_naive else 0.0
-        self._see(last)
-        own = sum(self._phase(plan, phase, None, learns, task, 1) for phase in plan.own)
+        self._see(last, plan, labels)
+        meaning = "" if plan.start == "own" else self._meaning(plan, task, labels, stack)
         line = JobCost(
-            f"fit {name}, {labels} labels", count, seconds + own, naive + own, below=tuple(below),
-            kind=(name, labels), stack=stack, meaning=self._meaning(plan, task, labels, stack),
+            f"fit {name}, {labels} labels", count, seconds, naive, below=tuple(below),
+            kind=(name, labels), stack=stack, meaning=meaning,
         )  # fmt: skip
         return self._corrected(line)
 
@@ -233,21 +271,29 @@ class _Bill:
             found.append(replace(line, what=f"search for {name}, {labels} labels", kind=None))
         return found
 
-    def one_pass(self, cut: Cut) -> JobCost:
-        """One pass of the pictures up to a cut."""
-        place = self.workplace
-        count = 1 if place.features_are_shared else len(place.study.study.seeds)
+    def one_pass(self, cut: Cut, own: Budget | None) -> JobCost:
+        """One pass of the pictures up to a cut, through the source or an own source."""
+        place, seeds = self.workplace, self.workplace.study.study.seeds
+        rows = self._shared_rows
+        if own is not None:
+            task = place.task(seeds[0])
+            stored = place.study.study.label_order == "stored"
+            learns = task.budget_rows(own, seeds[0], stored=stored)
+            rows = np.unique(np.concatenate([learns, task.valid_rows, task.test.rows]))
+        count = 1 if own is None and place.features_are_shared else len(seeds)
         numbers = math.prod(cut.shape)
-        seconds = self.clockwork.one_pass(cut)
-        done = sum(each.flops for each in self._nearest(cut))
-        doing = "look once at" if seconds else "take from the cache the features of"
-        what = f"{doing} {self._rows:,} pictures up to {cut.name} ({numbers:,} numbers each)"
+        seconds = self.clockwork.one_pass(cut, rows)
+        done = sum(each.flops for each in self._nearest(cut, own))
+        doing = "take from the cache the features of" if seconds is None else "look once at"
+        what = f"{doing} {len(rows):,} pictures up to {cut.name} ({numbers:,} numbers each)"
         left = 1 - done / cut.flops if cut.flops else 0.0
-        return JobCost(what, count, seconds * left, 0.0, 4 * numbers * self._rows)
+        kept = 4 * numbers * len(rows)
+        return JobCost(what, count, (seconds or 0.0) * left, 0.0, kept, own=own is not None)
 
-    def _nearest(self, cut: Cut) -> list[Cut]:
+    def _nearest(self, cut: Cut, own: Budget | None) -> list[Cut]:
         """The best cut from whose features those of another one are computed; at most one."""
-        before = [each for each in self.seen if 0 <= each.position < cut.position]
+        seen = [each for each, whose in self.seen if whose == own]
+        before = [each for each in seen if 0 <= each.position < cut.position]
         return sorted(before, key=lambda each: each.saving)[-1:]
 
     def _phase(
@@ -269,9 +315,9 @@ class _Bill:
         found = place.alike.source(seed) if key is None else place.alike.trial(key)
         return 1 if found is None else max(1, min(found.most, math.ceil(count / self.workers)))
 
-    def _see(self, cut: Cut | None) -> None:
+    def _see(self, cut: Cut | None, plan: Plan, labels: Budget) -> None:
         if cut is not None:
-            self.seen[cut] = None
+            self.seen[cut, labels if plan.start == "own" else None] = None
 
     def _meaning(self, plan: Plan, task: Task, labels: Budget, stack: int) -> str:
         parts = (
@@ -282,10 +328,19 @@ class _Bill:
 
     def _corrected(self, line: JobCost) -> JobCost:
         """A line as earlier jobs of the same meaning, or any, correct it."""
-        ratio = self._measured.recall(RATIO, line.meaning)
-        if ratio is None:
-            ratio = self._measured.recall(RATIO, "any") or 1.0
-        return replace(line, seconds=line.seconds * ratio, naive_seconds=line.naive_seconds * ratio)
+        alike = self._measured.recall(RATIO, line.meaning) if line.meaning else None
+        others = self._measured.recall(RATIO, "any") or []
+        factor = _damped(alike, _DOUBT) if alike else _damped(others, _MORE_DOUBT)
+        seconds, naive = line.seconds * factor, line.naive_seconds * factor
+        return replace(line, seconds=seconds, naive_seconds=naive, factor=factor)
+
+
+def _damped(ratios: Sequence[float], doubt: float) -> float:
+    """The geometric mean of some ratios and so many ones.
+
+    How busy the machine was is in every ratio, and passes: so few of them count by less.
+    """
+    return math.exp(sum(map(math.log, ratios)) / (len(ratios) + doubt))
 
 
 def learn_from(
@@ -300,16 +355,16 @@ def learn_from(
     """
     measured = Measured.of(workplace.keeper.cache)
     lines = {job.kind: job for job in found.jobs if job.kind in took and job.seconds > 0}
-    changes = []
+    ratios: dict[str, float] = {}
     for kind, job in lines.items():
         assert kind is not None
-        known = measured.recall(RATIO, job.meaning) or measured.recall(RATIO, "any") or 1.0
-        change = median(took[kind]) / job.seconds
-        changes.append(change)
-        measured.remember(known * change, RATIO, job.meaning)
-    if changes:
-        known = measured.recall(RATIO, "any") or 1.0
-        measured.remember(known * math.sqrt(median(changes)), RATIO, "any")
+        if job.meaning and (seconds := median(took[kind])) > 0:
+            ratios[job.meaning] = seconds / job.seconds * job.factor
+    if ratios:
+        ratios["any"] = median(ratios.values())
+    for meaning, ratio in ratios.items():
+        last = measured.recall(RATIO, meaning) or []
+        measured.remember([*last, ratio][-_LAST:], RATIO, meaning)
 
 
 def estimate_words(found: Explanation) -> str:

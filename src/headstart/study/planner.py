@@ -15,6 +15,7 @@ from headstart.errors import StudyError
 from headstart.networks.groups import Network, count_parameters
 from headstart.strategies.plan import Plan
 from headstart.study.workplace import Workplace
+from headstart.training.batches import evaluation_batch
 
 INLINE_TRIALS = 4  # up to so many trials, starting worker processes costs more than it saves
 _COPIES = (
@@ -22,7 +23,6 @@ _COPIES = (
 )
 _AFTERWARDS = 200_000_000  # bytes: what scores the trials and draws the report is loaded last
 _SOLVED = 6  # copies of its features that solving a head takes, in bytes of float32
-_EVALUATION_BATCH, _EVALUATION_BYTES = 1000, 2**24  # as headstart.training.batches has them
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,7 @@ def fit_bytes(workplace: Workplace) -> int:
     network, shape = workplace.making, workplace.images.picture_shape
     weights = 4 * count_parameters(network.parameters())
     learning, looking = learning_bytes(network, shape), working_bytes(network, shape)
-    evaluated = max(1, min(_EVALUATION_BATCH, _EVALUATION_BYTES // (4 * math.prod(shape))))
-    needed = [evaluated * looking]
+    needed = [evaluation_batch(4 * math.prod(shape)) * looking]
     for name in workplace.study.strategy:
         plan = workplace.plan(name, network)
         needed += [

@@ -22,7 +22,7 @@ from headstart.engine.costs import Rates, calibrated, solving_flops
 from headstart.engine.cuts import Cut
 from headstart.engine.keeper import is_channels_last, stored_shape
 from headstart.engine.measured import Measured
-from headstart.networks.groups import Network, weights_hash
+from headstart.networks.groups import HEAD, Network, weights_hash
 from headstart.networks.heads import solvable_layer
 from headstart.strategies.plan import Phase, Plan
 from headstart.study.workplace import Workplace
@@ -119,25 +119,37 @@ class Clockwork:
         read = 0.0 if cut is None else 4 * math.prod(cut.shape) / self.rates.copied
         return self._forward(model, inputs, "look", _name(cut)) / _EVALUATED + read
 
-    def one_pass(self, cut: Cut) -> float:
-        """Seconds of the pass of all pictures up to a cut, written too; 0 if it was made before."""
+    def one_pass(self, cut: Cut, rows: NDArray[np.int64]) -> float | None:
+        """Seconds of the pass of some pictures up to a cut, written too.
+
+        None if that was done before: its features are there.
+
+        Args:
+            cut: Where the features are taken.
+            rows: Of the pictures.
+        """
         place, study = self.workplace, self.workplace.study.study
-        seed, rows = study.seeds[0], place.doorway(study.seeds[0]).rows
-        network, threads = self.network, study.threads
-        if place.features_are_shared:  # then the weights are there, and all processors work
-            network, threads = self._source(seed), place.limits.processors
+        seed, network, threads = study.seeds[0], self.network, study.threads
+        source = self._source(seed) if place.features_are_shared else None
+        if source is not None:  # then the weights are there, and all processors work
+            network, threads = source, place.limits.processors
         with deterministic(threads, place.device):
             pictures = self._batches(place.task(seed).train_rows)
-            seconds, _ = place.keeper.cost(network, cut, pictures, rows)
+            blocks, seconds = place.keeper.cost(network, cut, pictures, rows)
+            if blocks and not seconds:  # such as on a GPU, or where nothing can be remembered
+                block = place.keeper.block
+                prefix = place.keeper.cuts(network).split(network, cut).prefix
+                key = ("block", _name(cut), str(block), str(threads))
+                seconds = self._forward(prefix, self._pictures(block), *key)
         written = 4 * math.prod(cut.shape) * len(rows) / self.rates.written
-        return seconds + written if seconds else 0.0
+        return blocks * seconds + written if blocks else None
 
-    def _source(self, seed: int) -> Network:
-        """A network that holds the source's weights."""
+    def _source(self, seed: int) -> Network | None:
+        """A network that holds the source's weights; None if no strategy takes them."""
         place = self.workplace
         plans = (place.plan(name, self.network) for name in place.study.strategy)
-        plan = next(plan for plan in plans if plan.start == "source")
-        return place.placed(place.start(place.task(seed), seed, plan))
+        plan = next((plan for plan in plans if plan.start == "source"), None)
+        return None if plan is None else place.placed(place.start(place.task(seed), seed, plan))
 
     def beginning(self, plan: Plan) -> float:
         """Seconds until a trial trains: its network is made, split and named by its weights."""
@@ -181,7 +193,7 @@ class Clockwork:
         alone = replace(phase, patience=None, restart=False, distilled=None)
         short = replace(plan, phases=(alone,), interpolation=None, soup=(), own=())
         enter = self._enter(cut, phase.batch_size)
-        networks = [copy.deepcopy(self.network) for _ in range(stack)]
+        networks = [_copied(self.network, phase) for _ in range(stack)]
         started = time.perf_counter()
         if stack > 1:
             fit_stacked(
@@ -249,7 +261,8 @@ class Clockwork:
                     known = measure()
                 except Exception:  # what cannot be trained is told when it is to be trained
                     known = counted
-                memory.remember(known, "seconds", self.making, *key)
+                else:
+                    memory.remember(known, "seconds", self.making, *key)
             self._known[key] = known
         return self._known[key]
 
@@ -258,7 +271,40 @@ def _name(cut: Cut | None) -> str:
     return "the pictures" if cut is None else f"{cut.name} {cut.shape}"
 
 
+def _copied(network: Network, phase: Phase) -> Network:
+    """A network to train on trial, which shares what the phase leaves as it is.
+
+    The head is copied in any case: a plan may set it to zero first.
+    """
+    learning = phase.learning(network)
+    shared = {
+        id(parameter): parameter
+        for name, parameter in network.named_parameters()
+        if name not in learning and network.group_of(name) != HEAD
+    }
+    return copy.deepcopy(network, shared)
+
+
 def _kind(phase: Phase) -> str:
-    """What the time of a phase's steps depends on, as text."""
+    """What the time of a phase's steps depends on, as text.
+
+    Numbers that only say how strong something is are left out, and whether there is any of it
+    stays: so all candidates of a search are of one kind.
+    """
     learns = {group: rate is not None for group, rate in phase.rates.items()}
-    return repr(replace(phase, name="", rates=learns, epochs=None, steps=None, patience=None))
+    own, recipe = phase.optimizer, phase.recipe
+    optimizer = (own.name, own.momentum > 0, own.nesterov, own.weight_decay > 0)
+    done = (
+        recipe.augment,
+        recipe.label_smoothing > 0,
+        recipe.class_weights != "none",
+        recipe.ema > 0,
+        recipe.clip_norm > 0,
+        recipe.precision,
+    )
+    pulls = [(each.name, getattr(each, "k", None)) for each in phase.regularisers]
+    parts = (
+        learns, phase.batch_size, optimizer, done, pulls, phase.batch_norm, phase.only,
+        phase.rate_rule, phase.solver, phase.low_rank, phase.distilled is not None,
+    )  # fmt: skip
+    return repr(parts)

@@ -123,7 +123,8 @@ class Workplace:
         ready_made = source and (source.pretrained or (source.keras and source.keras.name))
         name = ready_made or (f"a network of kind {network.kind}" if network else "the network")
         keeper = Keeper(self.images, name=name, memory=self.limits.memory)
-        if self.limits.disk is not None:
+        keeper.disk = self.limits.disk_share
+        if keeper.disk is None and self.limits.disk is not None:
             keeper.disk = self.limits.disk // self._entries(keeper)
         return keeper
 

@@ -16,6 +16,15 @@ _EVALUATION_BATCH = 1000  # pictures at most, and fewer where they are large:
 _EVALUATION_BYTES = 2**24  # as float32, since what a network makes of them takes many times that
 
 
+def evaluation_batch(row_bytes: int) -> int:
+    """How many rows are looked at together, in evaluation.
+
+    Args:
+        row_bytes: What one takes, as float32.
+    """
+    return max(1, min(_EVALUATION_BATCH, _EVALUATION_BYTES // row_bytes))
+
+
 def batch_sizes(pictures: int, batch_size: int, *, lone_picture: bool = True) -> list[int]:
     """The sizes of the batches of one epoch, full ones first.
 
@@ -98,8 +107,7 @@ class StoredInputs:
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor | None]]:
         """All inputs and labels as stored, in large batches, for evaluation."""
-        row_bytes = 4 * math.prod(self.values.shape[1:])
-        size = max(1, min(_EVALUATION_BATCH, _EVALUATION_BYTES // row_bytes))
+        size = evaluation_batch(4 * math.prod(self.values.shape[1:]))
         for start in range(0, len(self), size):
             rows = slice(start, start + size)
             yield self.inputs(rows), None if self.labels is None else self.labels[rows]
