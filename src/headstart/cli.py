@@ -69,7 +69,11 @@ DiskLimit = Annotated[
 ]
 ThreadLimit = Annotated[
     int | None,
-    typer.Option("--threads", min=1, help="All processes together.  [default: CPU cores]"),
+    typer.Option(
+        "--threads",
+        min=1,
+        help="All processes together, but for reading picture files.  [default: CPU cores]",
+    ),
 ]
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study's file.")]
 
