@@ -9,9 +9,9 @@ import pytest
 from sklearn.datasets import load_digits
 
 from headstart.data.image_set import ImageSet
-from headstart.engine.stacks import Likeness
+from headstart.engine.stacks import Likeness, likeness
 from headstart.errors import HeadstartError, TrainingError
-from headstart.networks.groups import Network
+from headstart.networks.groups import Network, count_parameters
 from headstart.strategies import FineTune
 from headstart.study.jobs import Job
 from headstart.study.lineup import LineUp
@@ -166,6 +166,32 @@ def test_memory_and_work_limit_a_stack(digits: ImageSet, tmp_path: Path) -> None
     assert widest is None
     assert small.most > large.most >= 1
     assert small.most > less.most >= 1
+
+
+def test_the_trials_own_networks_and_evaluation_count_as_memory(
+    digits: ImageSet, tmp_path: Path
+) -> None:
+    """Where seeds have sources of their own, so does each network; else only its head is its."""
+    layers = [{"conv": 16}, {"dense": 1000}, {"dense": 10}]
+    place = workplace(digits, tmp_path, network={"kind": "cnn", "layers": layers})
+    network, counts, shape = place.making, (20, 89), place.images.picture_shape
+    plan, doorway = place.plan("tried", network), place.doorway(0)
+    whole = 4 * count_parameters(network.parameters())
+
+    def most(memory: int | None, *, same: bool) -> int:
+        found = likeness(network, plan, counts, shape, doorway, memory, same_weights=same)
+        assert found is not None
+        return found.most
+
+    assert whole > 2**18
+    assert most(None, same=False) == min(256, 2**30 // whole)
+    assert most(None, same=True) == 256
+    assert most(8 * whole, same=False) == 7
+    head, copies = 4 * (10 * 3 + 3), 6 * 4 * 10 * 3
+    numbers = 10 + 3 * 3  # a picture's, on its way through the head
+    passes = numbers * (8 * 32 + 4 * 128)  # there and back in training, there in evaluation
+    tables = 4 * 10 * sum(counts)
+    assert most(whole, same=True) == whole // (head + copies + passes + tables)
 
 
 def test_a_trial_is_the_same_in_every_stack(digits: ImageSet, tmp_path: Path) -> None:

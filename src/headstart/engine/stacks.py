@@ -12,14 +12,15 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from headstart.engine.keeper import Doorway
-from headstart.networks.groups import Network
+from headstart.networks.groups import Network, count_parameters
 from headstart.networks.selections import has_statistics
 from headstart.strategies.plan import Phase, Plan
 from headstart.training.batches import batch_sizes
 from headstart.training.stacking.batching import Batching
 from headstart.training.stacking.chain import Dense, drops_first
+from headstart.training.stacking.course import EVALUATED
 from headstart.training.stacking.members import can_follow, chain_behind
-from headstart.training.stacking.supply import maps_drop_in_storage_order
+from headstart.training.stacking.supply import TOGETHER_BYTES, maps_drop_in_storage_order
 
 # Measured by benchmarks/stacked.py.
 _WIDEST_BYTES = 2**26  # of one trial's weights; above it, it fills the machine by itself
@@ -28,6 +29,7 @@ _LONGEST_FLOPS = (
 )
 _STACK_FLOPS = 4e12  # of a stack: what is lost when its process is killed
 _STACK_BYTES = 2**24  # of a stack's weights, so that they stay in the processor's cache
+_NETWORKS_BYTES = 2**30  # of the trials' own networks, where no limit of memory is given
 _MOST = 256
 _COPIES = 6  # of the weights: gradients, the optimiser's state, the best so far, an average
 
@@ -52,6 +54,8 @@ def likeness(
     picture_shape: tuple[int, int, int],
     doorway: Doorway | None,
     memory: int | None = None,
+    *,
+    same_weights: bool = False,
 ) -> Likeness | None:
     """What a trial must agree in with others to be stacked with them; None: it is fitted alone.
 
@@ -62,6 +66,8 @@ def likeness(
         picture_shape: Height, width, channels.
         doorway: Where it enters its network; None: at the pictures.
         memory: Bytes that a stack may take.
+        same_weights: Whether all trials start from the same weights, so that those that stay as
+            they are lie in memory once.
     """
     if not can_follow(plan) or min(counts) < 1:
         return None
@@ -77,11 +83,12 @@ def likeness(
     if flops > _LONGEST_FLOPS:
         return None
     most = min(_MOST, int(_STACK_FLOPS / max(1.0, flops)))
+    own = _own_bytes(network, plan, same_weights=same_weights)
+    most = min(most, _NETWORKS_BYTES // own)
     for size, phase in zip(found, plan.phases, strict=True):
-        each = 4 * size.weights
-        most = min(most, _STACK_BYTES // each)
+        most = min(most, _STACK_BYTES // (4 * size.weights))
         if memory is not None:
-            most = min(most, memory // (_COPIES * each + 8 * size.widths * phase.batch_size))
+            most = min(most, _fitting(size, phase, sum(counts), memory, own))
     normed = any(has_statistics(module) for module in network.modules())
     parts = [
         _described(phase, Batching.of(phase, counts[0], normed=normed)) for phase in plan.phases
@@ -95,6 +102,30 @@ class _Size:
 
     weights: int
     widths: int
+    row_bytes: int  # of one picture's inputs, as they are stored
+
+
+def _own_bytes(network: Network, plan: Plan, *, same_weights: bool) -> int:
+    """What the weights of one trial's network take that no other trial has."""
+    own = plan.trained_groups() | set(plan.fresh)
+    shared = same_weights and plan.start == "source"
+    return 4 * count_parameters(
+        parameter
+        for name, parameter in network.named_parameters()
+        if not shared or network.group_of(name) in own
+    )
+
+
+def _fitting(size: _Size, phase: Phase, pictures: int, memory: int, own: int) -> int:
+    """How many trials have room in memory, in a phase.
+
+    Inputs of different trials are copied into a table, one to learn from and one to choose with,
+    as long as neither becomes too large.
+    """
+    passes = size.widths * (8 * phase.batch_size + 4 * EVALUATED)
+    each = own + _COPIES * 4 * size.weights + passes
+    with_tables = memory // (each + pictures * size.row_bytes)
+    return max(with_tables, (memory - 2 * TOGETHER_BYTES) // each)
 
 
 def _size(
@@ -121,7 +152,8 @@ def _size(
             return None
     dense = [link for link in chain[1] if isinstance(link, Dense)]
     weights = sum(link.inputs * link.outputs for link in dense)
-    return _Size(weights, sum(link.inputs + 3 * link.outputs for link in dense))
+    widths = sum(link.inputs + 3 * link.outputs for link in dense)
+    return _Size(weights, widths, dense[0].inputs * (1 if cut is None else 4))
 
 
 def _described(phase: Phase, batching: Batching) -> str:

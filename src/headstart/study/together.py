@@ -105,7 +105,9 @@ class Alike:
     ) -> Likeness | None:
         place = self._workplace
         shape, memory = place.images.picture_shape, place.keeper.memory
-        return likeness(network, plan, counts, shape, doorway, memory)
+        source = place.study.source
+        same = source is not None and not source.trained_here
+        return likeness(network, plan, counts, shape, doorway, memory, same_weights=same)
 
 
 def or_why_not(do: Callable[[], Done]) -> Done | HeadstartError:

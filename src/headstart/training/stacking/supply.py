@@ -13,7 +13,7 @@ from torch import Tensor
 from headstart.training.batches import Batches, ChannelsLastInputs, Inputs, StoredInputs
 from headstart.training.stacking.room import Room
 
-_TOGETHER_BYTES = 2**27  # inputs of different trials that are copied into one table, at most
+TOGETHER_BYTES = 2**27  # inputs of different trials that are copied into one table, at most
 
 
 def can_supply(inputs: Inputs) -> bool:
@@ -100,7 +100,7 @@ class Supply:
         self._rows = [part.rows for part in self._parts]
         same = all(part.values is self._parts[0].values for part in self._parts)
         total = sum(self.counts)
-        if not same and total * self.width * values[0].itemsize <= _TOGETHER_BYTES:
+        if not same and total * self.width * values[0].itemsize <= TOGETHER_BYTES:
             table = [each.take(rows, axis=0) for each, rows in zip(values, self._rows, strict=True)]
             values = [np.concatenate(table)]
             self._rows = np.split(np.arange(total), np.cumsum(self.counts)[:-1])
