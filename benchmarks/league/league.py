@@ -58,14 +58,17 @@ def merged(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
 
 def first_step(all_records: Mapping[str, StudyRecords]) -> str:
     """What Holm's first step asks of the seeds, task by task."""
-    told = []
+    told: dict[str, list[str]] = {}
     for task, records in all_records.items():
         count, seeds = len(records.study.strategy) - 1, len(records.study.study.seeds)
         needed = pairs_needed(count, 1 - records.confidence)
-        told.append(f"{task}: {seeds} seeds, {count} comparisons, {needed} seeds needed")
+        words = f"{seeds} seeds, {count} comparisons, {needed} seeds needed"
+        told.setdefault(words, []).append(task)
+    each = [f"{', '.join(tasks)}: {words}" for words, tasks in told.items()]
     return (
-        "Holm's first step, and only it, asks for so many seeds that all point the same way ("
-        f"{'; '.join(told)})."
+        "Sign flips give their lowest p only when all seeds point the same way. With just the "
+        "seeds needed the first claims of a column ask for that, later ones, with fewer "
+        f"comparisons left, for less ({'; '.join(each)})."
     )
 
 
