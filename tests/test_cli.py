@@ -234,7 +234,8 @@ def test_a_study_from_question_to_report(
         "reading digits",
         "checking 1,797 pictures and the study",
     ]
-    assert re.match(r"\[0/12.*\] source, seed 0: validation accuracy 0\.\d{4}, ", lines[3])
+    assert re.match(r"12 trials, 1 at a time: about ", lines[3])
+    assert re.match(r"\[0/12.*\] source, seed 0: validation accuracy 0\.\d{4}, ", lines[4])
     assert lines[-1] == "drawing the report"
 
     again = headstart(*asked)
