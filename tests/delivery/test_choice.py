@@ -129,7 +129,7 @@ class TestShortList:
         assert without.study.baseline == "probe"
 
     @pytest.mark.parametrize(
-        "strategy", [name for name in STRATEGIES if name not in ("replace_top", "surgical")]
+        "strategy", [name for name in STRATEGIES if name not in ("auto", "replace_top", "surgical")]
     )
     def test_every_strategy_can_be_asked_for_alone(self, strategy: str) -> None:
         study = fit_study(path=None, model="resnet18", strategy=strategy, seeds=4)
