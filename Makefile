@@ -48,6 +48,10 @@ test: setup  ## the whole suite; make test ARGS="-k words" runs a part
 	export HEADSTART_CHROMIUM OMP_NUM_THREADS=1 && \
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile $(ARGS)
 
+.PHONY: fuzz
+fuzz:  ## the property tests alone, with other examples each time
+	@$(MAKE) test ARGS="--hypothesis-profile=fuzz -m hypothesis $(ARGS)"
+
 .PHONY: check
 check: setup  ## formatting, lint, types, and the direction of imports
 	$(BIN)/ruff format --check

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from torch import Tensor
@@ -30,7 +30,7 @@ from headstart.training.stacking.members import Member, NotStackableError
 COLOURS = (4, 5, 3)
 OPTIMIZERS: list[dict[str, Any]] = [
     {"optimizer": "sgd", "lr": 0.1},
-    {"optimizer": {"name": "sgd", "momentum": 0.9, "nesterov": True}, "lr": 0.05},
+    {"optimizer": {"name": "sgd", "momentum": 0.9, "nesterov": True}, "lr": 0.01},
     {"optimizer": {"name": "sgd", "weight_decay": 0.01}, "lr": 0.1},
     {"optimizer": {"name": "adam", "betas": (0.8, 0.99), "eps": 1e-5}, "lr": 0.003},
     {"optimizer": {"name": "adamw", "weight_decay": 0.1, "eps": 1e-5}, "lr": 0.003},
@@ -102,6 +102,34 @@ def state(one: Member) -> dict[str, Tensor]:
     return {name: each.clone() for name, each in one.network.state_dict().items()}
 
 
+def trembling(one: Member) -> Member:
+    """The same trial from weights that differ by as little as rounding makes them differ."""
+    (other,) = copied([one])
+    generator = torch.Generator().manual_seed(one.seed)
+    with torch.no_grad():
+        for each in other.network.parameters():
+            each.mul_(1 + 1e-6 * torch.randn(each.shape, generator=generator))
+    return other
+
+
+def is_well_conditioned(one: Member) -> bool:
+    """Whether rounding stays as small as it is: a rate that is too high makes it grow each step,
+    and then no two orders of summation agree, stacked or not."""
+    fits = []
+    for each in (*copied([one]), trembling(one)):
+        try:
+            fits.append(alone(each))
+        except TrainingError:
+            return False
+    first, second = fits
+    same = first.steps == second.steps and first.val_accuracy == second.val_accuracy
+    return same and all(
+        getattr(ours, loss) == pytest.approx(getattr(theirs, loss), rel=2e-5)
+        for ours, theirs in zip(first.epochs, second.epochs, strict=True)
+        for loss in ("train_loss", "val_loss")
+    )
+
+
 @given(
     kind=st.sampled_from(sorted(KINDS)),
     optimizer=st.sampled_from(OPTIMIZERS),
@@ -147,6 +175,7 @@ def test_stacked_and_separate_fits_agree(
         )
         for seed, share in enumerate(rates)
     ]  # fmt: skip
+    assume(all(is_well_conditioned(each) for each in stacked))
     separate = copied(stacked)
     first, again = copied(stacked[:1]), copied(stacked[::-1])
 
