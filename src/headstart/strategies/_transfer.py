@@ -9,9 +9,11 @@ from pydantic import field_validator, model_validator
 
 from headstart.errors import StudyError
 from headstart.networks.groups import HEAD
+from headstart.settings import Positive
 from headstart.strategies._base import Strategy, body_groups
 from headstart.strategies.plan import Phase
 from headstart.strategies.regularisers import L2SP, Delta, Regulariser
+from headstart.strategies.search_space import Space, around
 
 
 class Transfer(Strategy):
@@ -62,6 +64,25 @@ class Transfer(Strategy):
         body = any(rate is not None for group, rate in rates.items() if group != HEAD)
         near = tuple(r for r in self.regularisers if body or isinstance(r, L2SP))
         return replace(phase, regularisers=near)
+
+
+class WholeNetwork(Transfer):
+    """A strategy in which, at some time, everything learns.
+
+    Attributes:
+        backbone_lr: The body's rate while everything learns; `lr`, the head's, when left out.
+    """
+
+    backbone_lr: Positive | None = None
+
+    def rates(self, groups: Sequence[str]) -> dict[str, float]:
+        """The rate of each group while everything learns."""
+        body = self.backbone_lr or self.lr
+        return {group: self.lr if group == HEAD else body for group in groups}
+
+    def search_space(self) -> Space:
+        """The body's rate, too, which may well be another than the head's."""
+        return super().search_space() | {"backbone_lr": around(self.backbone_lr or self.lr)}
 
 
 def needed_body(groups: Sequence[str], kind: str) -> tuple[str, ...]:

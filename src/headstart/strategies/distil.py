@@ -6,14 +6,13 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from headstart.networks.groups import HEAD
 from headstart.settings import Number, Positive
-from headstart.strategies._transfer import Transfer, needed_body
+from headstart.strategies._transfer import WholeNetwork, needed_body
 from headstart.strategies.plan import Distillation, Plan
-from headstart.strategies.search_space import Space, around, between
+from headstart.strategies.search_space import Space, between
 
 
-class Distil(Transfer):
+class Distil(WholeNetwork):
     """The network is fine-tuned, and then fine-tuned anew with the first one as its teacher.
 
     Both start from the source's weights and the same fresh head, and see the same pictures and
@@ -23,7 +22,6 @@ class Distil(Transfer):
     Attributes:
         weight: How much the teacher counts.
         temperature: T, by which both's logits are divided.
-        backbone_lr: The body's rate; `lr` when left out.
     """
 
     kind: Literal["distil"] = "distil"
@@ -31,7 +29,6 @@ class Distil(Transfer):
     paper: ClassVar[str] = "Furlanello et al. 2018, Born-again neural networks; Hinton et al. 2015"
     weight: Annotated[Number, Field(gt=0, le=1)] = 0.5
     temperature: Positive = 2.0
-    backbone_lr: Positive | None = None
 
     def plan(self, groups: Sequence[str]) -> Plan:
         """The teacher's phase, and the student's, which begins again.
@@ -40,16 +37,11 @@ class Distil(Transfer):
             StudyError: If there is no body.
         """
         needed_body(groups, self.kind)
-        body = self.backbone_lr or self.lr
-        rates = {group: self.lr if group == HEAD else body for group in groups}
+        rates = self.rates(groups)
         told = Distillation("teacher", self.weight, self.temperature)
         student = replace(self.phase("student", rates), restart=True, distilled=told)
         return Plan("source", (self.phase("teacher", rates), student))
 
     def search_space(self) -> Space:
-        """The body's rate, too, and how much the teacher counts."""
-        own = {
-            "backbone_lr": around(self.backbone_lr or self.lr),
-            "weight": between(0.1, 0.9, self.weight),
-        }
-        return super().search_space() | own
+        """How much the teacher counts, too."""
+        return super().search_space() | {"weight": between(0.1, 0.9, self.weight)}

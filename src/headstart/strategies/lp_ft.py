@@ -3,17 +3,15 @@
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from headstart.networks.groups import HEAD
-from headstart.settings import Count, Positive
+from headstart.settings import Count
 from headstart.strategies._solved import solved_phase
-from headstart.strategies._transfer import Transfer, needed_body
+from headstart.strategies._transfer import WholeNetwork, needed_body
 from headstart.strategies.head_solver import HeadSolver
 from headstart.strategies.plan import Optimizer, Plan, Schedule
 from headstart.strategies.probe import PENALTIES, Penalties
-from headstart.strategies.search_space import Space, around
 
 
-class LPFT(Transfer):
+class LPFT(WholeNetwork):
     """A head that fits the source's features does not distort them when everything learns.
 
     As in the paper: SGD with momentum 0.9 and no decay, batches of 64, 20 epochs on a cosine,
@@ -22,7 +20,6 @@ class LPFT(Transfer):
 
     Attributes:
         penalties: Of the probe, as in the strategy ``probe``.
-        backbone_lr: The body's rate; `lr` when left out.
     """
 
     kind: Literal["lp_ft"] = "lp_ft"
@@ -33,7 +30,6 @@ class LPFT(Transfer):
     schedule: Schedule = Schedule(name="cosine")
     batch_norm: Literal["live", "frozen"] = "frozen"
     penalties: Penalties = PENALTIES
-    backbone_lr: Positive | None = None
 
     @property
     def duration(self) -> tuple[int | None, int | None]:
@@ -47,11 +43,6 @@ class LPFT(Transfer):
             StudyError: If there is no body.
         """
         needed_body(groups, self.kind)
-        body = self.backbone_lr or self.lr
-        rates = {group: self.lr if group == HEAD else body for group in groups}
+        rates = self.rates(groups)
         probe = solved_phase(groups, HeadSolver("probe", self.penalties))
         return Plan("source", (probe, self.phase("fine-tune", rates)))
-
-    def search_space(self) -> Space:
-        """The body's rate, too, which may well be another than the head's."""
-        return super().search_space() | {"backbone_lr": around(self.backbone_lr or self.lr)}

@@ -6,14 +6,12 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from headstart.networks.groups import HEAD
 from headstart.settings import Positive
-from headstart.strategies._transfer import Transfer, needed_body
+from headstart.strategies._transfer import WholeNetwork, needed_body
 from headstart.strategies.plan import Plan
-from headstart.strategies.search_space import Space, around
 
 
-class Soup(Transfer):
+class Soup(WholeNetwork):
     """Fine-tuned anew at each of several rates, then averaged as far as validation goes along.
 
     Each ingredient starts from the source's weights and the same fresh head, and takes as long as
@@ -21,14 +19,12 @@ class Soup(Transfer):
 
     Attributes:
         factors: What `lr` and `backbone_lr` are multiplied by, an ingredient each.
-        backbone_lr: The body's rate; `lr` when left out.
     """
 
     kind: Literal["soup"] = "soup"
     summary: ClassVar[str] = "fine-tuned at several rates, the networks averaged greedily"
     paper: ClassVar[str] = "Wortsman et al. 2022, Model soups"
     factors: Annotated[tuple[Positive, ...], Field(min_length=2)] = (1.0, 0.3, 3.0)
-    backbone_lr: Positive | None = None
 
     def plan(self, groups: Sequence[str]) -> Plan:
         """A phase for each ingredient, all but the first beginning again.
@@ -37,14 +33,9 @@ class Soup(Transfer):
             StudyError: If there is no body.
         """
         needed_body(groups, self.kind)
-        body = self.backbone_lr or self.lr
         phases = []
         for number, factor in enumerate(self.factors, 1):
-            rates = {group: factor * (self.lr if group == HEAD else body) for group in groups}
+            rates = {group: factor * rate for group, rate in self.rates(groups).items()}
             phase = self.phase(f"ingredient {number}", rates)
             phases.append(replace(phase, restart=number > 1))
         return Plan("source", tuple(phases), soup=tuple(phase.name for phase in phases))
-
-    def search_space(self) -> Space:
-        """The body's rate, too."""
-        return super().search_space() | {"backbone_lr": around(self.backbone_lr or self.lr)}

@@ -5,22 +5,20 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from headstart.networks.groups import HEAD
-from headstart.settings import Count, Number, Positive
+from headstart.settings import Count, Number
 from headstart.strategies._base import frozen_body
-from headstart.strategies._transfer import Transfer, needed_body
+from headstart.strategies._transfer import WholeNetwork, needed_body
 from headstart.strategies.plan import Interpolation, Plan
-from headstart.strategies.search_space import Space, around, between
+from headstart.strategies.search_space import Space, between
 
 
-class WiseFT(Transfer):
+class WiseFT(WholeNetwork):
     """A head is fitted on the frozen source, everything is fine-tuned, and both are averaged.
 
     Attributes:
         alpha: The fine-tuned network's share in every weight; ``"auto"`` takes the lowest
             validation loss among 0, 0.1, … 1.
         freeze_epochs: Epochs in which only the head learns.
-        backbone_lr: The body's rate after that; `lr` when left out.
     """
 
     kind: Literal["wise_ft"] = "wise_ft"
@@ -28,7 +26,6 @@ class WiseFT(Transfer):
     paper: ClassVar[str] = "Wortsman et al. 2022, Robust fine-tuning of zero-shot models"
     alpha: Annotated[Number, Field(gt=0, lt=1)] | Literal["auto"] = 0.5
     freeze_epochs: Count = 1
-    backbone_lr: Positive | None = None
 
     def plan(self, groups: Sequence[str]) -> Plan:
         """The head's phase, everything's, and the average of where they ended.
@@ -37,8 +34,7 @@ class WiseFT(Transfer):
             StudyError: If there is no body.
         """
         needed_body(groups, self.kind)
-        body = self.backbone_lr or self.lr
-        rates = {group: self.lr if group == HEAD else body for group in groups}
+        rates = self.rates(groups)
         phases = (
             self.phase("head", frozen_body(groups, self.lr), epochs=self.freeze_epochs),
             self.phase("fine-tune", rates),
@@ -46,8 +42,8 @@ class WiseFT(Transfer):
         return Plan("source", phases, interpolation=Interpolation("head", self.alpha))
 
     def search_space(self) -> Space:
-        """The body's rate, too, and the share where it is a number."""
-        found = super().search_space() | {"backbone_lr": around(self.backbone_lr or self.lr)}
+        """The share, too, where it is a number."""
+        found = super().search_space()
         if self.alpha != "auto":
             found["alpha"] = between(0.1, 0.9, self.alpha)
         return found
