@@ -104,7 +104,7 @@ def main() -> None:
         started = time.perf_counter()
         subprocess.run(
             [
-                *(sys.executable, "-m", "headstart.cli", "compare", str(folder / "study.toml")),
+                *(sys.executable, "-m", "headstart", "compare", str(folder / "study.toml")),
                 *("--output", str(folder / "answers"), "--memory", arguments.memory),
             ],
             env={**os.environ, "HEADSTART_CACHE": str(folder / "cache")},

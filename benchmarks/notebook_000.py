@@ -86,7 +86,7 @@ def main() -> None:
             ours.append(
                 timed(
                     [
-                        sys.executable, "-m", "headstart.cli", "compare", study, "--seeds", "1",
+                        sys.executable, "-m", "headstart", "compare", study, "--seeds", "1",
                         "--labels", "all", "--output", f"{folder}/{number}",
                     ]
                 )

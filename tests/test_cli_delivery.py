@@ -87,7 +87,7 @@ def test_mistakes_are_told(place: Path, arguments: list[str], expected: str) -> 
 
 def test_no_model_is_told_without_a_traceback(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "headstart.cli", "evaluate", str(tmp_path), str(tmp_path)],
+        [sys.executable, "-m", "headstart", "evaluate", str(tmp_path), str(tmp_path)],
         capture_output=True,
         text=True,
         check=False,

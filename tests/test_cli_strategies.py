@@ -10,7 +10,7 @@ from headstart.strategies import STRATEGIES
 
 def said(*arguments: str, path: Path) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "headstart.cli", "strategies", *arguments],
+        [sys.executable, "-m", "headstart", "strategies", *arguments],
         capture_output=True,
         text=True,
         check=True,

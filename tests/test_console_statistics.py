@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headstart import cli, console, console_statistics
+from headstart import cli, console
+from headstart.console import statistics
 from headstart.errors import RecordsError, StudyError
 from headstart.report.label_worth import label_worths
 from headstart.statistics.paired import compare_pairs
@@ -36,8 +37,8 @@ def told(capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_power_asks_about_the_difference_seen_or_the_one_given(made_records: MakeRecords) -> None:
     records = made_records(arms())
-    (seen,) = console_statistics.power_plans(records, None)
-    (asked,) = console_statistics.power_plans(records, 0.05)
+    (seen,) = statistics.power_plans(records, None)
+    (asked,) = statistics.power_plans(records, 0.05)
     assert seen.difference == seen.pilot.difference
     assert asked.difference == 0.05
     pilot = compare_pairs(*(records.answers[name, 50].correct for name in ("frozen", "scratch")))
@@ -50,21 +51,21 @@ def test_power_asks_about_the_difference_seen_or_the_one_given(made_records: Mak
 def test_power_draws_a_curve_for_each_number_of_pictures(
     made_records: MakeRecords, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plans = console_statistics.power_plans(made_records(arms()), 0.01)
+    plans = statistics.power_plans(made_records(arms()), 0.01)
     (plan,) = plans
     assert [curve.pictures for curve in plan.curves] == [500, 1000, 2500]
     for curve in plan.curves:
         assert all(a <= b + 1e-9 for a, b in pairwise(curve.chances))
-    console_statistics.print_plans(plans)
+    statistics.print_plans(plans)
     text = told(capsys)
     assert "chance of a verdict, 500 pictures: 6 " in text
     assert " 40 seeds, " in text
-    assert len(console_statistics.plans_data(plans)["plans"][0]["curves"]) == 3
+    assert len(statistics.plans_data(plans)["plans"][0]["curves"]) == 3
 
 
 def test_each_of_several_comparisons_has_its_share_of_alpha(made_records: MakeRecords) -> None:
     several = made_records(arms(budgets=(50, "all")))
-    (first, _) = console_statistics.power_plans(several, 0.02)
+    (first, _) = statistics.power_plans(several, 0.02)
     split = first.pilot.variance
     assert split is not None
     assert first.cells == power_table(
@@ -74,22 +75,22 @@ def test_each_of_several_comparisons_has_its_share_of_alpha(made_records: MakeRe
 
 def test_power_refuses_one_seed(made_records: MakeRecords) -> None:
     with pytest.raises(StudyError, match="at least two seeds each"):
-        console_statistics.power_plans(made_records(arms(seeds=1)), None)
+        statistics.power_plans(made_records(arms(seeds=1)), None)
 
 
 def test_power_without_any_spread_still_answers(made_records: MakeRecords) -> None:
     same = np.ones((6, 100), dtype=bool)
     records = made_records({("scratch", 50): same, ("frozen", 50): same})
-    plans = console_statistics.power_plans(records, None)
-    json.dumps(console_statistics.plans_data(plans), allow_nan=False)
-    console_statistics.print_plans(plans)
+    plans = statistics.power_plans(records, None)
+    json.dumps(statistics.plans_data(plans), allow_nan=False)
+    statistics.print_plans(plans)
 
 
 def test_power_prints_a_table_and_advice(
     made_records: MakeRecords, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plans = console_statistics.power_plans(made_records(arms()), None)
-    console_statistics.print_plans(plans)
+    plans = statistics.power_plans(made_records(arms()), None)
+    statistics.print_plans(plans)
     text = told(capsys)
     assert "frozen against scratch, 50 labels (8 pairs, 500 test pictures)" in text
     assert "chance to tell" in text
@@ -101,11 +102,11 @@ def test_power_and_worth_as_json_hold_no_nan(
     made_records: MakeRecords, capsys: pytest.CaptureFixture[str]
 ) -> None:
     records = made_records(arms(budgets=(50, "all")))
-    plans = console_statistics.plans_data(console_statistics.power_plans(records, None))
+    plans = statistics.plans_data(statistics.power_plans(records, None))
     console.print_json(plans)
     entry = json.loads(capsys.readouterr().out)["plans"][0]
     assert {"a", "b", "labels", "difference", "more_seeds", "more_pictures", "table"} <= set(entry)
-    console.print_json(console_statistics.worths_data(label_worths(records)))
+    console.print_json(statistics.worths_data(label_worths(records)))
     worths = json.loads(capsys.readouterr().out)
     assert worths["frozen"]["budgets"] == [50, 200]
 
@@ -114,7 +115,7 @@ def test_worth_is_printed_with_its_interval_and_sentence(
     made_records: MakeRecords, capsys: pytest.CaptureFixture[str]
 ) -> None:
     worths = label_worths(made_records(arms(budgets=(50, "all"))))
-    console_statistics.print_worths(worths)
+    statistics.print_worths(worths)
     text = told(capsys)
     assert "frozen (8 pairs)" in text
     for entry in worths["frozen"].worths:
@@ -125,7 +126,7 @@ def test_the_ledger_prints_every_reading_and_what_it_cost(
     made_records: MakeRecords, capsys: pytest.CaptureFixture[str]
 ) -> None:
     records = made_records(arms())
-    console_statistics.print_ledger(records)
+    statistics.print_ledger(records)
     text = told(capsys)
     assert "read once, within its budget of 1" in text
     assert records.test_reads[0].digest[:12] in text
@@ -141,7 +142,7 @@ def test_the_ledger_tells_that_declared_looks_count_once(
     for _ in range(3):
         reader = f"{DECLARED}, at most 8 seeds"
         entries.append(next_entry(entries, when="1", split="a", reader=reader, purpose="score"))
-    console_statistics.print_ledger(made_records(arms(), changes={"test_reads": entries}))
+    statistics.print_ledger(made_records(arms(), changes={"test_reads": entries}))
     assert "3 readings in all: the looks of a declared design count once" in told(capsys)
 
 
@@ -149,7 +150,7 @@ def test_a_tampered_ledger_is_not_printed(made_records: MakeRecords) -> None:
     records = made_records(arms())
     forged = [replace(records.test_reads[0], purpose="nothing")]
     with pytest.raises(RecordsError, match="the ledger of test reads is broken"):
-        console_statistics.print_ledger(replace(records, test_reads=forged))
+        statistics.print_ledger(replace(records, test_reads=forged))
 
 
 @pytest.mark.parametrize(

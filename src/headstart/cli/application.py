@@ -1,0 +1,59 @@
+"""The application that commands belong to, and how it ends."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from headstart.errors import HeadstartError
+
+
+class _Commands(TyperGroup):
+    """The commands; Ctrl-C in any of them ends with 130, as shells expect."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Do a command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            print("interrupted; the same command goes on where it stopped", file=sys.stderr)
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    name="headstart",
+    cls=_Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        import headstart
+
+        print(f"headstart {headstart.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main_options(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it."),
+    ] = False,
+) -> None:
+    """Does a head start help, which one, how much is it worth, and is that real?"""
+
+
+def main() -> None:
+    """Run the command line; mistakes that a user can mend are told without a traceback."""
+    try:
+        app()
+    except HeadstartError as error:
+        for number, problem in enumerate(error.problems):
+            print(f"{'error: ' if number == 0 else '       '}{problem}", file=sys.stderr)
+        sys.exit(2)

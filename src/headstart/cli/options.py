@@ -1,0 +1,86 @@
+"""Options that several commands have, and what their texts mean."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from headstart.errors import StudyError
+from headstart.study.progress import Progress
+
+if TYPE_CHECKING:
+    from headstart.engine.limits import MachineLimits
+
+OutputFolder = Annotated[
+    Path | None, typer.Option("--output", help="The study's folder.  [default: studies/NAME]")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")]
+ModelFolder = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="A folder that `headstart fit` made.")
+]
+Pictures = Annotated[
+    Path, typer.Argument(metavar="PICTURES", help="A folder, table, archive or .npz file.")
+]
+MemoryLimit = Annotated[
+    str | None,
+    typer.Option("--memory", metavar="SIZE", help="All processes together: 8GB.  [default: none]"),
+]
+DiskLimit = Annotated[
+    str | None,
+    typer.Option("--disk", metavar="SIZE", help="Features that are kept: 20GB.  [default: none]"),
+]
+ThreadLimit = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        min=1,
+        help="All processes together, but for reading picture files.  [default: CPU cores]",
+    ),
+]
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study's file.")]
+StudyFolder = Annotated[Path, typer.Argument(metavar="DIR", help="A study's folder.")]
+Seeds = Annotated[int | None, typer.Option("--seeds", help="Use the seeds 0 to N − 1.")]
+Labels = Annotated[
+    str | None, typer.Option("--labels", help="Label budgets, for example 50,200,all.")
+]
+Fresh = Annotated[
+    bool, typer.Option("--fresh", help="Begin anew; the old folder is kept, renamed.")
+]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try failed trials once more.")]
+Jobs = Annotated[
+    int | None, typer.Option("--jobs", min=1, help="Trials at a time.  [default: CPU cores]")
+]
+BatchSize = Annotated[int, typer.Option("--batch-size", help="Pictures at a time.")]
+
+
+def limits_from(memory: str | None, disk: str | None, threads: int | None) -> "MachineLimits":
+    """Limits from the command line."""
+    from headstart.engine.limits import MachineLimits
+
+    return MachineLimits.parsed(memory, disk, threads)
+
+
+def budgets(text: str | None) -> list[int | str] | None:
+    """Label budgets from the command line."""
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    wrong = [part for part in parts if part != "all" and not part.isdecimal()]
+    if wrong:
+        raise StudyError(
+            f"--labels {text}: {', '.join(map(repr, wrong))} is neither a number nor all; "
+            "for example --labels 50,200,all"
+        )
+    return [part if part == "all" else int(part) for part in parts]
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Say that PyTorch is being loaded, which takes seconds, while it is."""
+    from headstart import console
+
+    with console.listening() as listener:
+        listener(Progress("loading PyTorch"))
+        yield
