@@ -2,8 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from headstart.data.image_set import ImageSet
 
@@ -24,6 +22,9 @@ def units(images: ImageSet, rows: Numbers) -> Numbers:
     content = np.unique(images.hashes[rows], return_inverse=True)[1].astype(np.int64)
     if images.groups is None:
         return content
+    from scipy.sparse import coo_array  # loaded where there are groups only
+    from scipy.sparse.csgraph import connected_components
+
     group = np.unique(images.groups[rows], return_inverse=True)[1]
     # rows of one picture or one group hang together, also by way of other rows
     count = int(content.max(initial=-1)) + 1

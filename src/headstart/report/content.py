@@ -4,13 +4,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from headstart.errors import RecordsError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Budget = int | Literal["all"]
 Verdict = Literal["better", "worse", "equivalent", "undecided"]
@@ -194,13 +196,13 @@ class ReportContent:
     generated: str
     warnings: tuple[str, ...]
     summary: Mapping[str, Any]
-    trials: pd.DataFrame
-    curves: pd.DataFrame
+    trials: "pd.DataFrame"
+    curves: "pd.DataFrame"
     confusions: Sequence[Confusion]
     mistakes: Sequence[Mistake]
     examples: Sequence[Example]
-    class_counts: pd.DataFrame
-    sources: pd.DataFrame
+    class_counts: "pd.DataFrame"
+    sources: "pd.DataFrame"
     provenance: Mapping[str, str]
     margin: float
     baseline: str
@@ -283,8 +285,10 @@ class ReportContent:
         return tuple(sorted(found, key=budget_order))
 
     @cached_property
-    def finished(self) -> pd.DataFrame:
+    def finished(self) -> "pd.DataFrame":
         """The trials that ended well, `labels` as a budget, `seed` whole, index renewed."""
+        import pandas as pd  # loaded when the report is drawn
+
         done = self.trials[self.trials["state"] == COMPLETE]
         done = done[pd.to_numeric(done["test_accuracy"], errors="coerce").notna()]
         return done.assign(
@@ -348,7 +352,7 @@ def budget_order(labels: Budget) -> tuple[int, int]:
     return (1, 0) if isinstance(labels, str) else (0, labels)
 
 
-def _missing(what: str, frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+def _missing(what: str, frame: "pd.DataFrame", columns: Sequence[str]) -> list[str]:
     absent = [column for column in columns if column not in frame.columns]
     return (
         [f"{what} lacks the column{'s'[: len(absent) > 1]} {', '.join(absent)}"] if absent else []

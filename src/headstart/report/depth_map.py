@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from headstart.data.tasks import Budget
 from headstart.report import words
@@ -25,6 +24,9 @@ from headstart.statistics.selection import best_of
 from headstart.study.depth_map import arms_of, base_of, null_arm_of
 from headstart.study.folder import write_whole
 from headstart.study.results import Answers, StudyRecords
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 REPORT_NAME, NUMBERS_NAME = "report.html", "map.json"
 _FEWEST_TO_CHOOSE_ON = 10  # validation pictures
@@ -209,6 +211,8 @@ def _entry(
 
 def map_content(found: DepthMap) -> ReportContent:
     """What the map's page shows: all class splits together."""
+    import pandas as pd  # loaded when the report is drawn
+
     first = found.records[0]
     study = first.study
     trials = pd.concat([each.trials for each in found.records], ignore_index=True)
@@ -267,7 +271,7 @@ def _warnings(found: DepthMap) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _strategies(trials: pd.DataFrame, budgets: Sequence[Budget]) -> list[dict[str, Any]]:
+def _strategies(trials: "pd.DataFrame", budgets: Sequence[Budget]) -> list[dict[str, Any]]:
     """Every arm's mean over all trials; its interval stands in the map, against base B."""
     done = trials[trials["state"] == "complete"]
     found = []

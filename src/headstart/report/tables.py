@@ -4,8 +4,6 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import pandas as pd
-
 from headstart.report import words
 from headstart.report.content import (
     FAILED,
@@ -306,6 +304,8 @@ def _by_chance(result: StrategyResult) -> str:
 
 def _parameters(content: ReportContent, result: StrategyResult) -> str:
     """Trainable parameters of all, when the trials tell the total."""
+    import pandas as pd  # loaded when the report is drawn
+
     own = content.trials[content.trials["strategy"] == result.name]
     totals = pd.to_numeric(own["total_parameters"], errors="coerce").dropna()
     trainable = words.whole(result.trainable_parameters)

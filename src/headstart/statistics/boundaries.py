@@ -10,7 +10,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
 NODES = 240
@@ -61,6 +60,7 @@ def _bound(
     nodes: NDArray[np.float64], density: NDArray[np.float64], step: float, spend: float
 ) -> float:
     """The b for which the paths that went on so far leave ±b now with probability `spend`."""
+    from scipy.optimize import brentq  # loaded where it is needed only
 
     def excess(bound: float) -> float:
         leaving = ndtr((nodes - bound) / step) + ndtr((-bound - nodes) / step)

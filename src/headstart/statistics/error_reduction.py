@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import brentq
 
 from headstart.statistics.scores import Scores
 from headstart.statistics.variance import Estimate, mean_squares
@@ -74,6 +73,8 @@ def fieller(
         estimate = contrast(rho)
         return estimate.mean**2 - estimate.half_width(confidence) ** 2
 
+    from scipy.optimize import brentq  # loaded where it is needed only
+
     least = 0.0 if ratio == 0 or excess(0.0) <= 0 else float(brentq(excess, 0.0, ratio))
     most = _upper_end(excess, ratio)
     return ErrorReduction(1 - ratio, None if math.isinf(most) else 1 - most, 1 - least)
@@ -86,4 +87,6 @@ def _upper_end(excess: Callable[[float], float], ratio: float) -> float:
         inside, outside = outside, 2 * outside
         if outside > 1e6:
             return math.inf
+    from scipy.optimize import brentq
+
     return float(brentq(excess, inside, outside))

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import PchipInterpolator
 
 Curves = NDArray[np.float64]
 
@@ -72,6 +71,8 @@ def monotone_inverse(budgets: NDArray[np.float64], curves: Curves, targets: Curv
         Shape (R,); 0 where the smallest budget already exceeds the target, infinite where the
         largest does not reach it.
     """
+    from scipy.interpolate import PchipInterpolator  # loaded where it is needed only
+
     axis = np.linspace(np.log(budgets[0]), np.log(budgets[-1]), GRID)
     fine = np.asarray(PchipInterpolator(np.log(budgets), curves, axis=0)(axis))
     fine[-1] = curves[-1]

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy.special import stdtrit
 
 from headstart.errors import RecordsError
 from headstart.statistics.intervals import Interval, is_binary
@@ -91,7 +91,7 @@ def score_interval(
     mean = float(row.mean())
     variance = float(units.var(ddof=1)) / count
     degrees = math.inf if groups is None and is_binary(row) else count - 1
-    quantile = float(stats.t.ppf((1 + confidence) / 2, degrees))
+    quantile = float(stdtrit(degrees, (1 + confidence) / 2))
     if not bounded:
         reach = quantile * math.sqrt(variance)
         return Interval(mean, max(0.0, mean - reach), mean + reach)

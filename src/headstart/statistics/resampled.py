@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy.special import ndtri
 
 from headstart.errors import RecordsError, StudyError
 from headstart.statistics.error_reduction import ErrorReduction, fieller
@@ -264,7 +264,7 @@ def probability_of_improvement(
     if len(a) != len(b):
         raise RecordsError(f"{len(a)} scores of a and {len(b)} of b are no pairs")
     share = float(np.mean((a > b) + 0.5 * (a == b)))
-    z2 = float(stats.norm.ppf((1 + confidence) / 2)) ** 2
+    z2 = float(ndtri((1 + confidence) / 2)) ** 2
     n = len(a)
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n))) / (1 + z2 / n)
