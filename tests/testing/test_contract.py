@@ -27,6 +27,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"regularisers": ["delta"], "batch_norm": "frozen"},
         {"optimizer": {"name": "adamw", "weight_decay": 0.1}, "patience": 1},
     ],
+    "scratch": [{}, {"batch_norm_momentum": 0.9}],
     "surgical": [{}, {"block": "conv_2"}],
     "norms_and_biases": [{}, {"parts": "biases"}, {"parts": "norms", "batch_norm": "frozen"}],
     "wise_ft": [{}, {"alpha": "auto"}],

@@ -5,6 +5,7 @@ and shifts its normalised features (Frankle, Schwab & Morcos 2021). The head is 
 always belongs to a selection.
 """
 
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from torch import nn
@@ -63,6 +64,11 @@ def is_norm(module: nn.Module) -> bool:
 def has_statistics(module: nn.Module) -> bool:
     """Whether a module keeps running statistics, as BatchNorm does in all its forms."""
     return any(name.startswith("running_") for name, _ in module.named_buffers(recurse=False))
+
+
+def paced_statistics(modules: Iterable[nn.Module]) -> Iterator[nn.Module]:
+    """Those of some modules whose running statistics move by a momentum, as BatchNorm's do."""
+    return (module for module in modules if has_statistics(module) and hasattr(module, "momentum"))
 
 
 def _is_bias(name: str) -> bool:

@@ -2,12 +2,12 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from headstart.networks.groups import HEAD
-from headstart.settings import Count, Positive
+from headstart.settings import Count, Number, Positive
 from headstart.strategies.plan import Optimizer, Phase, Plan, Schedule
 from headstart.strategies.recipe import Recipe
 from headstart.strategies.search_space import Space, rates_and_strengths
@@ -26,6 +26,8 @@ class Training(Recipe):
         batch_size: Pictures a step.
         schedule: A name, or a table with a name and options.
         batch_norm: ``"live"`` or ``"frozen"`` statistics in the groups that train.
+        batch_norm_momentum: By what share live statistics move toward a batch's, a step; what the
+            network has when left out (PyTorch: 0.1; many of TensorFlow's: 0.01).
         patience: Early stopping on the validation loss, in epochs; the best weights are restored.
     """
 
@@ -36,6 +38,7 @@ class Training(Recipe):
     batch_size: Count = 32
     schedule: Schedule = Schedule()
     batch_norm: Literal["live", "frozen"] = "live"
+    batch_norm_momentum: Annotated[Number, Field(gt=0, le=1)] | None = None
     patience: Count | None = None
 
     @model_validator(mode="before")
@@ -54,6 +57,15 @@ class Training(Recipe):
     def _lasts(self) -> Self:
         if self.epochs is not None and self.steps is not None:
             raise ValueError("epochs and steps contradict each other: give one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _moves_statistics(self) -> Self:
+        if self.batch_norm_momentum is not None and self.batch_norm == "frozen":
+            raise ValueError(
+                'batch_norm_momentum has no effect with batch_norm = "frozen": use "live", or '
+                "leave it out"
+            )
         return self
 
     @property
@@ -87,6 +99,7 @@ class Training(Recipe):
             batch_norm=self.batch_norm,
             patience=self.patience,
             recipe=self.recipe,
+            batch_norm_momentum=self.batch_norm_momentum,
         )
 
 

@@ -170,6 +170,8 @@ class Phase:
         restart: Whether it begins with the weights that the plan starts from, not with those that
             the phase before ended with.
         distilled: The earlier phase that it learns from, beside the labels.
+        batch_norm_momentum: By what share live statistics move toward those of a batch, a step;
+            `None`: as the network has it.
     """
 
     name: str
@@ -189,6 +191,7 @@ class Phase:
     low_rank: LowRank | None = None
     restart: bool = False
     distilled: Distillation | None = None
+    batch_norm_momentum: float | None = None
 
     def trains(self, group: str) -> bool:
         """Whether a layer group learns in this phase."""

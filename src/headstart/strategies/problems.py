@@ -8,7 +8,7 @@ from headstart.errors import NetworkError
 from headstart.networks.groups import HEAD, Network
 from headstart.networks.heads import solvable_layer
 from headstart.networks.low_rank import check_adapters
-from headstart.networks.selections import has_statistics
+from headstart.networks.selections import has_statistics, paced_statistics
 from headstart.strategies.recipe import PLAIN
 from headstart.strategies.regularisers import BSS, L2SP, CoTuning, Delta, StochNorm
 
@@ -57,6 +57,14 @@ def _contradictions(phase: "Phase") -> Iterator[str]:
             yield f"has {regulariser.name}, which has no effect while only the head learns"
         if isinstance(regulariser, StochNorm) and phase.batch_norm == "frozen":
             yield 'has stoch_norm, which has no effect with batch_norm = "frozen": use "live"'
+    momentum = phase.batch_norm_momentum
+    if momentum is not None and not 0 < momentum <= 1:
+        yield f"has batch_norm_momentum = {momentum}: give more than 0, up to 1"
+    elif momentum is not None and phase.batch_norm == "frozen":
+        yield (
+            'has batch_norm_momentum, which has no effect with batch_norm = "frozen": use "live", '
+            "or leave it out"
+        )
     if phase.only != "everything" and not body:
         yield f"trains only {phase.only} of the body, but no group of the body"
     if {"l2_sp", "delta"} <= set(names):
@@ -153,6 +161,8 @@ def network_problems(phase: "Phase", network: Network) -> Iterator[str]:
             "solves the head on the features in front of it, which takes a head of one linear "
             "layer, but this one has more: leave head.hidden out, or use frozen"
         )
+    if phase.batch_norm_momentum is not None and not any(paced_statistics(network.modules())):
+        yield "has batch_norm_momentum, but nothing in the network is a BatchNorm: leave it out"
     if phase.low_rank is not None:
         try:
             check_adapters(network, phase.low_rank)

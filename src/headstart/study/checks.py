@@ -1,5 +1,6 @@
 """Checks: can every trial be trained? All problems are found before anything is."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +11,7 @@ from headstart.networks.sources import check_source, start_from
 from headstart.strategies import Plan
 from headstart.study.workplace import Workplace
 from headstart.training.recipe_check import check_recipes
+from headstart.training.running_statistics import Stale, stale_statistics
 
 
 class _Problems:
@@ -74,6 +76,44 @@ def _check_networks(workplace: Workplace, seed: int, problems: _Problems) -> Non
                     workplace.start(task, seed, plan)  # it may not be known how to draw it anew
                 _check_recipes(workplace, plan, task, f"strategy.{name}")
         _check_source(workplace, network, seed)
+
+
+def warn_of_stale_statistics(workplace: Workplace) -> None:
+    """Warn once where fresh groups would predict by statistics that never came to the pictures'."""
+    found: dict[str, Stale] = {}
+    for label, plan, pictures in _courses(workplace):
+        stale = stale_statistics(workplace.making, plan, pictures)
+        if stale is not None:
+            found[label] = stale
+    if not found:
+        return
+    worst = max(found.values(), key=lambda stale: stale.left)
+    names = [*found]
+    others = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    warnings.warn(
+        f"{', '.join(names[:4])}{others}: after {worst.steps} steps at a momentum of "
+        f"{worst.momentum:g}, {worst.left:.0%} of the running statistics of BatchNorm in fresh "
+        "groups are still what they started from, and predictions are made by them: train longer, "
+        f"or set batch_norm_momentum = {worst.enough:.2g} in [training]",
+        stacklevel=3,
+    )
+
+
+def _courses(workplace: Workplace) -> Iterator[tuple[str, Plan, int]]:
+    """What is trained, how, and on how many pictures at least, at the first seed."""
+    seed = workplace.study.study.seeds[0]
+    task = workplace.task(seed)
+    budgets = [each for each in workplace.study.study.labels if each != "all"]
+    fewest = min(map(int, budgets), default=len(task.train_rows))
+    for name in workplace.study.strategy:
+        plan = workplace.plan(name, workplace.making)
+        yield name, plan, fewest
+        if plan.own:
+            yield f"the own source of {name}", Plan("random", plan.own), fewest
+    source = workplace.study.source
+    if source is not None and source.trained_here:
+        rows = len(workplace.source_task(seed).train_rows)
+        yield "the source", workplace.source_plan(workplace.making), rows
 
 
 def _check_recipes(workplace: Workplace, plan: Plan, task: Task, where: str) -> None:

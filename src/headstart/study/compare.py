@@ -13,7 +13,7 @@ from headstart.data.reading import Progress as PictureProgress
 from headstart.engine.extract import Extracting
 from headstart.engine.limits import NO_LIMITS, MachineLimits
 from headstart.errors import StudyError
-from headstart.study.checks import check_study
+from headstart.study.checks import check_study, warn_of_stale_statistics
 from headstart.study.explain import (
     Explanation,
     estimate_words,
@@ -127,6 +127,7 @@ def open_workplace(
         warnings.warn(text, stacklevel=2)
     listener(Progress(f"checking {len(content):,} pictures and the study"))
     check_study(workplace)
+    warn_of_stale_statistics(workplace)
     return workplace
 
 

@@ -15,6 +15,8 @@ from headstart.study.spec import Study
 _GROWS = {"question", "map", "strategy", "training", "study", "search"}
 # Paths: what lies there is told by its hash.
 _WHERE = {"data": {"path"}, "source": {"file", "weights", "keras"}}
+# Keys of ``[training]`` that came later: where they say nothing, a trial is what it was before.
+_LATER = {"batch_norm_momentum"}
 
 
 def identify(configuration: Mapping[str, Any]) -> str:
@@ -46,7 +48,7 @@ def trial_configuration(
         weights_hash: Of the source's weights, where they come from elsewhere; else empty.
         settled: What a search chose for it; how that was searched is then a part of it, too.
     """
-    whole = study.model_dump(mode="json")
+    whole = _as_before(study.model_dump(mode="json"))
     shared = {key: value for key, value in whole.items() if key not in _GROWS}
     for table, keys in _WHERE.items():
         if shared.get(table):
@@ -67,9 +69,9 @@ def trial_configuration(
 
 def _strategy_facts(study: Study, name: str, settled: Strategy | None) -> dict[str, Any]:
     if settled is None:
-        return {"strategy": study.strategy[name].model_dump(mode="json")}
+        return {"strategy": _as_before(study.strategy[name].model_dump(mode="json"))}
     return {
-        "strategy": settled.model_dump(mode="json"),
+        "strategy": _as_before(settled.model_dump(mode="json")),
         "search": search_facts(study, name),
     }
 
@@ -82,8 +84,16 @@ def search_facts(study: Study, strategy: str) -> dict[str, Any]:
     return {
         **{name: getattr(study.search, name) for name in type(study.search).model_fields},
         "space": {path: [span.low, span.high] for path, span in space.items()},
-        "stated": stated.model_dump(mode="json"),
+        "stated": _as_before(stated.model_dump(mode="json")),
     }
+
+
+def _as_before(values: Any) -> Any:
+    """Settings without the later keys that say nothing, at any depth."""
+    if isinstance(values, Mapping):
+        kept = {key: v for key, v in values.items() if v is not None or key not in _LATER}
+        return {key: _as_before(value) for key, value in kept.items()}
+    return values
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

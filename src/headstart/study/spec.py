@@ -485,12 +485,17 @@ def _is_valid_training(values: Any) -> bool:
 def _handed_down(
     name: str, table: Mapping[str, Any], defaults: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """The ``[training]`` defaults, for a strategy that trains; none for one that does not."""
+    """The ``[training]`` defaults that have an effect: none for a strategy that does not train."""
     try:
         kind = find_strategy(str(table.get("kind", name)))
     except StudyError:
         return defaults  # told where strategies are built
-    return defaults if kind is None or kind.takes_training else {}
+    if kind is None:
+        return defaults
+    own = kind.model_fields["batch_norm"].default
+    if {"batch_norm": own, **defaults, **table}["batch_norm"] == "frozen":  # nothing moves
+        defaults = {key: v for key, v in defaults.items() if key != "batch_norm_momentum"}
+    return defaults if kind.takes_training else {}
 
 
 def _with_defaults(own: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from headstart.training.courses import Epoch as Epoch
 from headstart.training.entry import Enter, at_the_pictures
 from headstart.training.interpolation import interpolate
 from headstart.training.regularisers import Regularisation, starting_point, watches_features
+from headstart.training.running_statistics import paced
 from headstart.training.soup import greedy_soup
 from headstart.training.source_side import SourceSide, source_side
 
@@ -103,7 +104,7 @@ def fit(
                 continue
             if phase.restart:
                 going.restart()
-            with adapted(network, phase.low_rank):
+            with adapted(network, phase.low_rank), paced(network, phase):
                 set_modes(network, phase)
                 whole = phase.low_rank is not None or watches_features(phase)
                 way_in = at_the_pictures if whole else enter

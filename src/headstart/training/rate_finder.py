@@ -25,6 +25,7 @@ from headstart.strategies.plan import Phase, Plan
 from headstart.training.batches import Inputs, batch_sizes
 from headstart.training.fit import cuda_devices, set_modes
 from headstart.training.regularisers import Regularisation, starting_point
+from headstart.training.running_statistics import paced
 from headstart.training.source_side import source_side
 from headstart.training.steps import Batch, Steps
 
@@ -121,6 +122,7 @@ def _copy(
     source = starting_point(own, plan)
     beside = source_side(own, plan, train)
     hooks.enter_context(adapted(own, phase.low_rank))
+    hooks.enter_context(paced(own, phase))
     set_modes(own, phase)
     near = hooks.enter_context(Regularisation(own, phase, own, source, beside))
     assert train.labels is not None
