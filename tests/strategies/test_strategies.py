@@ -7,7 +7,15 @@ from pydantic import ValidationError
 
 from headstart.errors import StudyError
 from headstart.settings import describe_problems
-from headstart.strategies import STRATEGIES, FineTune, FreezeThenThaw, Frozen, Scratch, Strategy
+from headstart.strategies import (
+    STRATEGIES,
+    FineTune,
+    FreezeThenThaw,
+    Frozen,
+    Scratch,
+    Strategy,
+    TopGroups,
+)
 
 GROUPS = ("dense_1", "dense_2", "dense_3", "head")
 
@@ -48,6 +56,45 @@ def test_fine_tuning_trains_everything_the_body_more_slowly_if_wished() -> None:
     assert rates(FineTune(lr=0.5)) == [[0.5, 0.5, 0.5, 0.5]]
     assert rates(FineTune(lr=0.5, backbone_lr=0.01)) == [[0.01, 0.01, 0.01, 0.5]]
     assert FineTune(lr=0.5).plan(GROUPS).start == "source"
+
+
+def test_fine_tuning_freezes_as_many_groups_as_it_is_told_or_tries_each_depth() -> None:
+    slow: dict[str, Any] = {"lr": 0.5, "backbone_lr": 0.01}
+    assert rates(FineTune(**slow, freeze_depth=0)) == rates(FineTune(**slow))
+    assert rates(FineTune(**slow, freeze_depth=2)) == [[None, None, 0.01, 0.5]]
+    assert rates(FineTune(**slow, freeze_depth=3)) == rates(Frozen(lr=0.5))
+    assert rates(FineTune(lr=0.5, freeze_depth=1)) == rates(TopGroups(lr=0.5, top=2))
+    plan = FineTune(**slow, freeze_depth="auto").plan(GROUPS)
+    assert rates(FineTune(**slow, freeze_depth="auto")) == [
+        *rates(FineTune(**slow, freeze_depth=3)),
+        *rates(FineTune(**slow, freeze_depth=2)),
+        *rates(FineTune(**slow, freeze_depth=1)),
+        *rates(FineTune(**slow)),
+    ]
+    assert [phase.restart for phase in plan.phases] == [False, True, True, True]
+    assert plan.best_of == tuple(phase.name for phase in plan.phases)
+    assert plan.kept("1 of 3 groups frozen").phases == (plan.phases[2],)
+
+
+@pytest.mark.parametrize(
+    ("depth", "groups", "told"),
+    [
+        (4, GROUPS, "freeze_depth = 4, but the body has 3 layer groups: lower it"),
+        (2, ("stem", "head"), "freeze_depth = 2, but the body has 1 layer group: lower it"),
+        ("auto", ("head",), "has nothing to choose: the network is only a head"),
+    ],
+)
+def test_a_depth_that_there_is_not_is_refused(
+    depth: Any, groups: tuple[str, ...], told: str
+) -> None:
+    with pytest.raises(StudyError, match=told):
+        FineTune(freeze_depth=depth).plan(groups)
+
+
+def test_a_depth_is_a_whole_number_or_auto() -> None:
+    for wrong in (-1, 1.5, True, "deep"):
+        (*_, problem) = problems(FineTune, freeze_depth=wrong)
+        assert problem.startswith("freeze_depth: ")
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def print_results(results: "Results") -> None:
             results.summary["comparisons"], results.sentences(), strict=True
         ):
             out.print(item(Text(sentence, style=_VERDICT_STYLES[entry["verdict"]])))
-    for entry in results.summary["best"]:
+    for entry in [*results.summary["best"], *results.summary["choices"]]:
         out.print(item(Text(f"{labels_words(entry['labels'])}: {entry['sentence']}")))
     gate = results.summary["gate"] or {"tries": [], "statements": []}
     for one in [*gate["tries"], *gate["statements"]]:

@@ -1,13 +1,17 @@
 """The best of several strategies, with the luck of having been chosen taken off."""
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from headstart.data.tasks import Budget
+from headstart.report import words
 from headstart.report.searching import search_saw_validation
 from headstart.statistics.selection import Selection, best_of
 from headstart.study.results import StudyRecords, Validation
+from headstart.training.choice import Choice
 
 _FEWEST_PICTURES = 10  # `best_of` refuses fewer
 
@@ -63,6 +67,65 @@ def chosen(records: StudyRecords) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def chosen_in_trials(records: StudyRecords) -> list[dict[str, Any]]:
+    """What trials kept of several ends, as with ``freeze_depth = "auto"``.
+
+    Each trial chooses on its own validation pictures, and its accuracy on them is corrected for
+    that by itself (BBC-CV, `headstart.statistics.selection.best_of`). Test accuracies need no
+    correction: no choice saw those pictures.
+
+    Returns:
+        For each strategy and label budget that chose: ``strategy, labels, seeds, kept`` (how many
+        seeds kept each candidate), ``estimate`` and ``deviation`` of the corrected accuracy over
+        seeds (None with fewer than ten validation pictures; the deviation with a single seed, too),
+        ``uncorrected`` and ``sentence``; shares.
+    """
+    found: dict[tuple[str, Budget], list[Choice]] = {}
+    for key in sorted(records.choices, key=lambda key: key.seed):
+        found.setdefault((key.strategy, key.labels), []).append(records.choices[key])
+    return [
+        _kept(strategy, labels, found[strategy, labels])
+        for labels in records.study.study.labels
+        for strategy in records.study.strategy
+        if (strategy, labels) in found
+    ]
+
+
+def _kept(strategy: str, labels: Budget, choices: Sequence[Choice]) -> dict[str, Any]:
+    kept = Counter(choice.name for choice in choices)
+    uncorrected = float(np.mean([choice.correct[choice.chosen].mean() for choice in choices]))
+    estimate, deviation = _corrected(choices)
+    said = ", ".join(
+        f"{name} in {words.counted(count, 'seed')}" for name, count in kept.most_common()
+    )
+    sentence = f"{strategy} kept, by validation accuracy: {said}"
+    if estimate is not None:
+        spread = "" if deviation is None else f" (± {100 * deviation:.1f} over seeds)"
+        sentence += (
+            f"; {words.percent(estimate, 1)}{spread} of those pictures once the luck of the choice "
+            f"is taken off, {words.percent(uncorrected, 1)} as it stands"
+        )
+    return {
+        "strategy": strategy,
+        "labels": labels,
+        "seeds": len(choices),
+        "kept": {name: kept[name] for name in choices[0].candidates if kept[name]},
+        "estimate": estimate,
+        "deviation": deviation,
+        "uncorrected": uncorrected,
+        "sentence": sentence,
+    }
+
+
+def _corrected(choices: Sequence[Choice]) -> tuple[float | None, float | None]:
+    """Mean and standard deviation over seeds of what remains of the chosen ones' accuracies."""
+    if min(choice.correct.shape[1] for choice in choices) < _FEWEST_PICTURES:
+        return None, None
+    estimates = [best_of(choice.correct).estimate for choice in choices]
+    deviation = float(np.std(estimates, ddof=1)) if len(estimates) > 1 else None
+    return float(np.mean(estimates)), deviation
 
 
 def _out_of_fold(records: StudyRecords) -> dict[Budget, Validation]:

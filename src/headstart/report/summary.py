@@ -9,7 +9,7 @@ import numpy as np
 
 from headstart.data.tasks import Budget
 from headstart.report import cross_validation
-from headstart.report.choosing import chosen
+from headstart.report.choosing import chosen, chosen_in_trials
 from headstart.report.depth_map import map_summary
 from headstart.report.gate import gate_summary
 from headstart.report.label_worth import worths_summary
@@ -121,7 +121,8 @@ def summarise(records: StudyRecords) -> dict[str, Any]:
         ``adjusted_p`` and ``simultaneous {low, high}`` (Holm and Bonferroni over all comparisons
         of the study), ``sentence, note, spread, probability_of_improvement, metrics, power``
         (`headstart.report.planning.power_curves`); ``orders``
-        by label budget; ``best`` by label budget (`headstart.report.choosing.chosen`); ``worth``
+        by label budget; ``best`` by label budget (`headstart.report.choosing.chosen`); ``choices``
+        (`headstart.report.choosing.chosen_in_trials`); ``worth``
         (`headstart.report.label_worth.worths_summary`); ``map``
         (`headstart.report.depth_map.map_summary`); ``test_reads``; ``confidence``;
         ``ledger {entries, counted, budget, limit, split, readings, sentence}``; ``gate``
@@ -150,6 +151,7 @@ def summarise(records: StudyRecords) -> dict[str, Any]:
             for labels, order in orders(records).items()
         ],
         "best": chosen(records),
+        "choices": chosen_in_trials(records),
         "worth": worths_summary(records),
         "map": map_summary([records]),
         "test_reads": len(records.split_reads),

@@ -5,7 +5,7 @@ which rate (`None` means frozen), for how long, with which optimiser. Everything
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StrictBool, model_validator
@@ -282,6 +282,8 @@ class Plan:
             share the first, 0.
         soup: Phases whose ends are averaged after the last of them, greedily: from the one with
             the highest validation accuracy on, each joins if the average's does not fall.
+        best_of: Phases of whose ends one is kept after the last of them: that with the highest
+            validation accuracy, of equal ones the first.
     """
 
     start: Literal["random", "source", "own"]
@@ -292,10 +294,16 @@ class Plan:
     own: tuple[Phase, ...] = ()
     draw: int = 0
     soup: tuple[str, ...] = ()
+    best_of: tuple[str, ...] = ()
+
+    def kept(self, best: str) -> "Plan":
+        """What led to the one of `best_of` that was kept: it started where the plan does."""
+        (phase,) = (phase for phase in self.phases if phase.name == best)
+        return replace(self, phases=(phase,), best_of=())
 
     def ends_needed(self) -> frozenset[str]:
         """The phases whose ends are needed after later ones."""
-        needed = {*self.soup}
+        needed = {*self.soup, *self.best_of}
         needed.update(p.distilled.teacher for p in self.phases if p.distilled is not None)
         if self.interpolation is not None:
             needed.add(self.interpolation.after)

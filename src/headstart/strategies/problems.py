@@ -135,16 +135,24 @@ def _order_problems(plan: "Plan") -> Iterator[str]:
         teacher = None if phase.distilled is None else phase.distilled.teacher
         if teacher is not None and teacher not in names[:number]:
             yield f"phase {phase.name!r} learns from {teacher!r}, which is no phase before it"
-    unknown = [name for name in plan.soup if name not in names]
-    if unknown:
-        yield f"the soup is made of {unknown}, which are no phases; these are {names}"
-    elif plan.soup and (len(set(plan.soup)) < 2 or names[-1] not in plan.soup):
-        yield f"a soup needs two ingredients, the last phase among them, found {list(plan.soup)}"
+    yield from _ends_problems("the soup is made of", plan.soup, names)
+    yield from _ends_problems("the best is chosen of", plan.best_of, names)
     twice = sorted({name for name in plan.ends_needed() if names.count(name) > 1})
     if twice:
         yield f"the ends of {twice} are needed, but two phases are called so: rename one"
-    if plan.soup and plan.interpolation is not None:
-        yield "a soup and an interpolation both say what becomes of the weights: choose one"
+    if sum([bool(plan.soup), bool(plan.best_of), plan.interpolation is not None]) > 1:
+        yield (
+            "only one of a soup, the best of several and an interpolation can say what becomes of "
+            "the weights: choose one"
+        )
+
+
+def _ends_problems(what: str, ends: Sequence[str], names: Sequence[str]) -> Iterator[str]:
+    unknown = [name for name in ends if name not in names]
+    if unknown:
+        yield f"{what} {unknown}, which are no phases; these are {names}"
+    elif ends and (len(set(ends)) < 2 or names[-1] not in ends):
+        yield f"{what} {list(ends)}: name two phases at least, the last one among them"
 
 
 def _interpolation_problems(between: "Interpolation", phases: Sequence[str]) -> Iterator[str]:

@@ -18,10 +18,17 @@ CREATE TABLE IF NOT EXISTS valid_labels (
     seed INTEGER PRIMARY KEY, pictures BLOB NOT NULL, labels BLOB NOT NULL
 ) STRICT;
 """
+_CHOICES = """
+CREATE TABLE IF NOT EXISTS choices (
+    trial TEXT PRIMARY KEY REFERENCES trials (id), candidates TEXT NOT NULL,
+    chosen INTEGER NOT NULL, correct BLOB NOT NULL
+) STRICT;
+"""
 _FOLD_LABELS = _VALID_LABELS.replace("valid_labels", "fold_labels")
 _TABLES = f"""
 {_VALID_LABELS}
 {_FOLD_LABELS}
+{_CHOICES}
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE trials (
     id TEXT PRIMARY KEY,
@@ -106,8 +113,8 @@ def _make_ready(connection: sqlite3.Connection, path: Path) -> None:
     damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if damage != "ok":
         raise sqlite3.DatabaseError(damage)
-    if not {"valid_labels", "fold_labels"} <= tables:  # a study from before these were kept
-        connection.executescript(_VALID_LABELS + _FOLD_LABELS)
+    if not {"valid_labels", "fold_labels", "choices"} <= tables:  # from before these were kept
+        connection.executescript(_VALID_LABELS + _FOLD_LABELS + _CHOICES)
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
 

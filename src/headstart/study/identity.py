@@ -15,8 +15,8 @@ from headstart.study.spec import Study
 _GROWS = {"question", "map", "strategy", "training", "study", "search"}
 # Paths: what lies there is told by its hash.
 _WHERE = {"data": {"path"}, "source": {"file", "weights", "keras"}}
-# Keys of ``[training]`` that came later: where they say nothing, a trial is what it was before.
-_LATER = {"batch_norm_momentum"}
+# Keys that came later: where they say nothing, a trial is what it was before.
+_LATER = {"batch_norm_momentum", "freeze_depth"}
 
 
 def identify(configuration: Mapping[str, Any]) -> str:

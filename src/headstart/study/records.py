@@ -27,6 +27,7 @@ from headstart.study.database import (
     sense_made_of,
 )
 from headstart.study.identity import identify
+from headstart.training.choice import Choice
 from headstart.training.fit import Epoch
 
 State = Literal["waiting", "running", "complete", "failed"]
@@ -58,6 +59,7 @@ class TrialOutcome:
         test_probabilities: Shape (test pictures, classes), float32.
         val_rows: The validation pictures' rows in the image set, the same for all of a seed.
         val_labels: Their labels, shape (validation pictures,).
+        choice: What was kept of several, where the strategy chose on the validation pictures.
     """
 
     val_accuracy: float
@@ -73,6 +75,7 @@ class TrialOutcome:
     test_probabilities: NDArray[np.float32]
     val_rows: NDArray[np.int64]
     val_labels: NDArray[np.int64]
+    choice: Choice | None = None
 
 
 @dataclass(frozen=True)
@@ -226,7 +229,7 @@ class Records:
                 device=outcome.device,
             )
             trial = self._id(key)
-            for table in ("curves", "predictions"):
+            for table in ("curves", "predictions", "choices"):
                 self._db.execute(f"DELETE FROM {table} WHERE trial = ?", (trial,))
             self._db.executemany(
                 "INSERT INTO curves VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -242,6 +245,13 @@ class Records:
                 self._db.execute(
                     "INSERT INTO predictions VALUES (?, ?, ?, ?, ?)",
                     (trial, split, *values.shape, values.astype("<f4").tobytes()),
+                )
+            if outcome.choice is not None:
+                candidates = json.dumps(outcome.choice.candidates)
+                correct = outcome.choice.correct.astype(np.uint8).tobytes()
+                self._db.execute(
+                    "INSERT INTO choices VALUES (?, ?, ?, ?)",
+                    (trial, candidates, outcome.choice.chosen, correct),
                 )
             self._db.execute(
                 "INSERT OR REPLACE INTO valid_labels VALUES (?, ?, ?)",
@@ -270,6 +280,15 @@ class Records:
             raise damaged(self.path, f"the {split} predictions of {key} are not of shape {shape}")
         flat = np.frombuffer(row["probabilities"], dtype="<f4").astype(np.float32)
         return flat.reshape(shape)
+
+    def choices(self) -> dict[TrialKey, Choice]:
+        """What trials kept of several, those whose strategies chose."""
+        rows = self._select(
+            "SELECT strategy, seed, labels, candidates, chosen, correct "
+            "FROM choices JOIN trials ON trials.id = trial WHERE state = 'complete'"
+        )
+        with sense_made_of(self.path):
+            return {_key(row): _choice(row) for row in rows}
 
     def valid_labels(self) -> dict[int, Labelled]:
         """By seed: the validation pictures' rows in the image set, and their labels."""
@@ -429,6 +448,12 @@ def _packed(numbers: NDArray[np.int64]) -> bytes:
 
 def _unpacked(data: bytes) -> NDArray[np.int64]:
     return np.frombuffer(data, dtype="<i8").astype(np.int64)
+
+
+def _choice(row: sqlite3.Row) -> Choice:
+    candidates = tuple(json.loads(row["candidates"]))
+    correct = np.frombuffer(row["correct"], dtype=np.uint8).astype(np.bool_)
+    return Choice(candidates, row["chosen"], correct.reshape(len(candidates), -1))
 
 
 def _key(row: sqlite3.Row) -> TrialKey:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -21,6 +21,7 @@ from headstart.study.folds import FoldAnswers, FoldPairing, fold_answers, resamp
 from headstart.study.records import Records, TrialKey
 from headstart.study.scoring import counted_reads, of_split
 from headstart.study.spec import Study, load_study
+from headstart.training.choice import Choice
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,6 +134,7 @@ class StudyRecords:
         mistakes: (position in the test split, PNG, class name) of pictures often got wrong.
         class_counts: Rows of (task, split, class name, count).
         provenance: Versions and the like.
+        choices: What trials kept of several, where their strategies chose on validation pictures.
     """
 
     study: Study
@@ -155,6 +157,7 @@ class StudyRecords:
     mistakes: list[tuple[int, bytes, str]]
     class_counts: list[tuple[str, str, str, int]]
     provenance: dict[str, str]
+    choices: dict[TrialKey, Choice] = field(default_factory=dict)
 
     @classmethod
     def read(cls, directory: Path) -> Self:
@@ -202,6 +205,7 @@ class StudyRecords:
                 mistakes=records.pictures("mistake"),
                 class_counts=[tuple(row) for row in described["class_counts"]],
                 provenance=records.described("provenance"),
+                choices={key: own for key, own in records.choices().items() if key in asked},
             )
 
     def told(self, name: str, labels: Budget) -> Answers | FoldAnswers | None:

@@ -191,7 +191,7 @@ class Clockwork:
         rows = np.resize(task.train_rows, phase.batch_size * steps)
         train, valid = (self._batches(each) for each in (rows, task.valid_rows[:2]))
         alone = replace(phase, patience=None, restart=False, distilled=None)
-        short = replace(plan, phases=(alone,), interpolation=None, soup=(), own=())
+        short = replace(plan, phases=(alone,), interpolation=None, soup=(), best_of=(), own=())
         enter = self._enter(cut, phase.batch_size)
         networks = [_copied(self.network, phase) for _ in range(stack)]
         started = time.perf_counter()

@@ -413,7 +413,8 @@ class Workplace:
 
     def _outcome(self, key: TrialKey, begun: Begun, result: Fit) -> TrialOutcome:
         """What a trial says once it is trained."""
-        network, plan, valid, task = begun.network, begun.plan, begun.valid, begun.task
+        network, valid, task = begun.network, begun.valid, begun.task
+        plan = begun.plan if result.choice is None else begun.plan.kept(result.choice.name)
         test = valid.of_rows(task.test.rows)
         door = NO_DOOR if self.naive else self._doorway_of(key)
         model, (valid_inputs, test_inputs) = door.behind(network, plan, valid, test)
@@ -431,6 +432,7 @@ class Workplace:
             test_probabilities=predict_probabilities(network, test_inputs, model),
             val_rows=task.valid_rows,
             val_labels=task.valid.labels,
+            choice=result.choice,
         )
 
     def trained(self, key: TrialKey) -> Network:

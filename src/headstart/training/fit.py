@@ -19,6 +19,7 @@ from headstart.strategies.plan import Phase, Plan
 from headstart.training.augmented import ChangedPictures
 from headstart.training.batches import Batches, Inputs
 from headstart.training.checkpoints import Checkpoints, Standing, copy_into
+from headstart.training.choice import Choice, best_end
 from headstart.training.courses import Clock, Course, Solution
 from headstart.training.courses import Epoch as Epoch
 from headstart.training.entry import Enter, at_the_pictures
@@ -39,6 +40,7 @@ class Fit:
         seconds: Wall time of training and validation.
         val_loss: Validation loss of the weights that were kept.
         val_accuracy: Validation accuracy of the weights that were kept.
+        choice: What was kept of several ends, where the plan asks for the best of them.
     """
 
     epochs: tuple[Epoch, ...]
@@ -46,6 +48,7 @@ class Fit:
     seconds: float
     val_loss: float
     val_accuracy: float
+    choice: Choice | None = None
 
 
 def fit(
@@ -129,9 +132,14 @@ def fit(
     if plan.soup:
         ingredients = [going.ends[name] for name in plan.soup]
         val_loss, val_accuracy, _ = greedy_soup(network, ingredients, valid)
+    choice = None
+    if plan.best_of:
+        ends = {name: going.ends[name] for name in plan.best_of}
+        val_loss, val_accuracy, choice = best_end(network, ends, valid)
     if checkpoints is not None:
         checkpoints.remove()
-    return Fit(tuple(going.done), going.steps, going.clock.seconds, val_loss, val_accuracy)
+    done = tuple(going.done)
+    return Fit(done, going.steps, going.clock.seconds, val_loss, val_accuracy, choice)
 
 
 def set_modes(network: Network, phase: Phase) -> None:
