@@ -27,7 +27,7 @@ class Training(Recipe):
         schedule: A name, or a table with a name and options.
         batch_norm: ``"live"`` or ``"frozen"`` statistics in the groups that train.
         batch_norm_momentum: By what share live statistics move toward a batch's, a step; what the
-            network has when left out (PyTorch: 0.1; many of TensorFlow's: 0.01).
+            network has when left out (0.1 in most, 0.01 in most that Keras saved).
         patience: Early stopping on the validation loss, in epochs; the best weights are restored.
     """
 
