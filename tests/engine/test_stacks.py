@@ -295,7 +295,8 @@ def test_weights_that_stay_the_same_lie_in_memory_once(digits: ImageSet, tmp_pat
     whole: list[int] = []
     networks: list[Network] = []
 
-    def begin(key: TrialKey) -> Begun:
+    def begin(key: TrialKey, first: Begun | None) -> Begun:
+        del key, first
         places = {each.data_ptr() for one in networks for each in one.body.parameters()}
         whole.append(len(places))
         begun = place._begun(TrialKey("tried", 0, 20))

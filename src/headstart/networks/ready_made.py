@@ -63,6 +63,9 @@ class ReadyMade(Protocol):
     def pretrained(self, head: HeadSettings, classes: int, seed: int) -> Network:
         """The body with its weights and a fresh head; the body itself stays as it is."""
 
+    def another(self, network: Network, head: HeadSettings, classes: int, seed: int) -> Network:
+        """What `pretrained` gives, on the body of a network that it gave before: not a copy."""
+
     def fresh(self, head: HeadSettings, classes: int, seed: int) -> Network:
         """The same network with weights drawn anew, and the same fresh head."""
 
@@ -128,6 +131,10 @@ class TimmBody:
     def pretrained(self, head: HeadSettings, classes: int, seed: int) -> Network:
         """See `ReadyMade`."""
         return self.backbone.with_head(head, classes, seed)
+
+    def another(self, network: Network, head: HeadSettings, classes: int, seed: int) -> Network:
+        """See `ReadyMade`."""
+        return _on_body(network, self.backbone.features, head, classes, seed)
 
     def fresh(self, head: HeadSettings, classes: int, seed: int) -> Network:
         """See `ReadyMade`; the body as timm initialises it."""
@@ -231,6 +238,10 @@ class KerasBody:
             body, top, [*groups, LayerGroup(HEAD, (HEAD,))], pretrained=True, source_head=own
         )
 
+    def another(self, network: Network, head: HeadSettings, classes: int, seed: int) -> Network:
+        """See `ReadyMade`."""
+        return _on_body(network, self.features, head, classes, seed)
+
     def fresh(self, head: HeadSettings, classes: int, seed: int) -> Network:
         """See `ReadyMade`; the body as Keras initialises it.
 
@@ -241,6 +252,19 @@ class KerasBody:
         draw_again(network.body, generator(seed, "initial body"))
         network.pretrained, network.source_head = False, None
         return network
+
+
+def _on_body(
+    network: Network, features: int, head: HeadSettings, classes: int, seed: int
+) -> Network:
+    """A network with another's very body, and a fresh head of its own."""
+    return Network(
+        network.body,
+        build_head(head, features, classes, generator(seed, "initial head")),
+        network.groups,
+        pretrained=network.pretrained,
+        source_head=network.source_head,
+    )
 
 
 def _body_shape(network: Network, picture_shape: tuple[int, ...]) -> tuple[int, ...]:

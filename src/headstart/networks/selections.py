@@ -30,6 +30,8 @@ def selected(network: Network, selection: Selection) -> frozenset[str]:
             normalisation included; ``"norms"``: all parameters of normalisation layers;
             ``"norms_and_biases"``: both; ``"everything"``.
     """
+    if selection == "everything":
+        return frozenset(name for name, _ in network.named_parameters())
     norms = {
         f"{name}.{own}"
         for name, module in network.named_modules()
@@ -41,8 +43,7 @@ def selected(network: Network, selection: Selection) -> frozenset[str]:
     return frozenset(
         name
         for name, _ in network.named_parameters()
-        if selection == "everything"
-        or network.group_of(name) == HEAD
+        if network.group_of(name) == HEAD
         or (takes_norms and name in norms)
         or (takes_biases and _is_bias(name))
     )

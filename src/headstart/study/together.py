@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from headstart.data.tasks import Task
-from headstart.engine.keeper import Doorway
+from headstart.engine.keeper import NO_DOOR, Doorway
+from headstart.engine.one_door import Door
 from headstart.engine.stacks import Likeness, likeness
 from headstart.errors import HeadstartError, RecordsError, TrainingError
 from headstart.networks.groups import Network
@@ -39,6 +40,7 @@ class Begun:
         task: The task.
         seed: Names the streams.
         enter: Where it enters the network.
+        door: Where its predictions enter.
     """
 
     network: Network
@@ -48,6 +50,7 @@ class Begun:
     task: Task
     seed: int
     enter: Enter = at_the_pictures
+    door: Door = NO_DOOR
 
 
 class Alike:
@@ -125,13 +128,18 @@ def or_why_not(do: Callable[[], Done]) -> Done | HeadstartError:
 
 
 def begin_together(
-    keys: Sequence[TrialKey], begin: Callable[[TrialKey], Begun]
+    keys: Sequence[TrialKey], begin: Callable[[TrialKey, Begun | None], Begun]
 ) -> dict[TrialKey, Begun | HeadstartError]:
-    """Begin trials that are alike; weights that are the same and stay so lie in memory once."""
+    """Begin trials that are alike; weights that are the same and stay so lie in memory once.
+
+    Args:
+        keys: The trials.
+        begin: Begins one; given the first that could be begun, whose body it may share.
+    """
     found: dict[TrialKey, Begun | HeadstartError] = {}
     first: Begun | None = None
     for key in keys:
-        found[key] = one = or_why_not(partial(begin, key))
+        found[key] = one = or_why_not(partial(begin, key, first))
         if isinstance(one, Begun):
             if first is not None:  # at once, so that there are never many whole networks
                 _share_weights(first.network, one.network, one.plan)
@@ -163,6 +171,8 @@ def _share_weights(first: Network, other: Network, plan: Plan) -> None:
     """Let a network hold its frozen weights and buffers where another has the same ones."""
     trained = plan.trained_groups()
     theirs = {**dict(first.named_parameters()), **dict(first.named_buffers())}
+    if other.body is first.body:
+        return
     for name, tensor in (*other.named_parameters(), *other.named_buffers()):
         same = theirs.get(name)
         if same is None or other.group_of(name) in trained:

@@ -23,6 +23,7 @@ from headstart.engine.cuts import Cut
 from headstart.engine.extract import Extracting
 from headstart.engine.keeper import NO_DOOR, Doorway, Keeper
 from headstart.engine.limits import NO_LIMITS, MachineLimits
+from headstart.engine.one_door import Door, OneDoor
 from headstart.errors import HeadstartError, NetworkError, RecordsError, StudyError, TrainingError
 from headstart.networks.builders import build_network
 from headstart.networks.groups import HEAD, Network, count_parameters, take_groups, weights_hash
@@ -182,7 +183,15 @@ class Workplace:
         Raises:
             StudyError: If the network cannot take it.
         """
-        return _checked_plan(strategy, self.study.strategy[strategy], network)
+        if strategy not in self._plans:
+            own = self.study.strategy[strategy]
+            self._plans[strategy] = _checked_plan(strategy, own, network)
+        return self._plans[strategy]
+
+    @cached_property
+    def _plans(self) -> dict[str, Plan]:
+        """Plans that were checked; all networks here are of one making."""
+        return {}
 
     def plan_of(self, key: TrialKey) -> Plan:
         """A trial's plan, with what a search chose for it, checked.
@@ -190,7 +199,9 @@ class Workplace:
         Raises:
             StudyError: If the network cannot take it.
         """
-        own = self.settled.get(key) or self.study.strategy[key.strategy]
+        own = self.settled.get(key)
+        if own is None:
+            return self.plan(key.strategy, self.making)
         return _checked_plan(key.strategy, own, self.making)
 
     def source_plan(self, network: Network) -> Plan:
@@ -407,17 +418,16 @@ class Workplace:
             return [
                 fitted
                 if isinstance(fitted, HeadstartError)
-                else or_why_not(partial(self._outcome, key, *fitted))
-                for key, fitted in zip(keys, self._fitted(keys), strict=True)
+                else or_why_not(partial(self._outcome, *fitted))
+                for fitted in self._fitted(keys)
             ]
 
-    def _outcome(self, key: TrialKey, begun: Begun, result: Fit) -> TrialOutcome:
+    def _outcome(self, begun: Begun, result: Fit) -> TrialOutcome:
         """What a trial says once it is trained."""
         network, valid, task = begun.network, begun.valid, begun.task
         plan = begun.plan if result.choice is None else begun.plan.kept(result.choice.name)
         test = valid.of_rows(task.test.rows)
-        door = NO_DOOR if self.naive else self._doorway_of(key)
-        model, (valid_inputs, test_inputs) = door.behind(network, plan, valid, test)
+        model, (valid_inputs, test_inputs) = begun.door.behind(network, plan, valid, test)
         return TrialOutcome(
             val_accuracy=result.val_accuracy,
             val_loss=result.val_loss,
@@ -452,15 +462,38 @@ class Workplace:
                 class_names=begun.task.class_names,
             )  # fmt: skip
 
-    def _begun(self, key: TrialKey) -> Begun:
-        """What is there before a trial's fit begins."""
+    def _begun(self, key: TrialKey, first: Begun | None = None) -> Begun:
+        """What is there before a trial's fit begins.
+
+        Args:
+            key: The trial.
+            first: The first of its stack; where the body stays as it is, they share one.
+        """
         task, seed = self.task(key.seed), key.seed
         examples = task.examples(task.budget_rows(key.labels, seed, stored=self._stored))
         plan = self.plan_of(key)
-        network = self.placed(self.start(task, seed, plan, key.labels))
+        door: Door = NO_DOOR if self.naive else self._doorway_of(key)
+        shares = isinstance(door, Doorway) and self._shares_body(plan)
+        if shares and first is not None:
+            network, door = self._on_body(first.network, task, drawn_seed(seed, plan)), first.door
+        else:
+            network = self.placed(self.start(task, seed, plan, key.labels))
+            door = OneDoor(door) if shares and isinstance(door, Doorway) else door
         train, valid = (self._batches(part, seed, network) for part in (examples, task.valid))
-        enter = NO_DOOR.enter if self.naive else self._doorway_of(key).enter
-        return Begun(network, plan, train, valid, task, seed, enter)
+        return Begun(network, plan, train, valid, task, seed, door.enter, door)
+
+    def _shares_body(self, plan: Plan) -> bool:
+        """Whether all trials of a plan have the same body, from beginning to end."""
+        ready_made = self.features_are_shared and self.pictures.ready_made is not None
+        return ready_made and plan.start == "source" and plan.trained_groups() <= {HEAD}
+
+    def _on_body(self, first: Network, task: Task, seed: int) -> Network:
+        """What `start` gives for a plan that shares its body, on that of a trial begun before."""
+        assert self.pictures.ready_made is not None
+        classes = len(task.class_names)
+        network = self.pictures.ready_made.another(first, self.study.head, classes, seed)
+        network.head.to(self.device)
+        return network
 
     def _fitted(self, keys: Sequence[TrialKey]) -> list[tuple[Begun, Fit] | HeadstartError]:
         """Some trials that are alike once they are trained, or why one could not be."""

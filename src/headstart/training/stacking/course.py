@@ -23,6 +23,7 @@ from headstart.training.stacking.members import (
     NotStackableError,
     Way,
     learning_rates,
+    way_like,
     way_through,
 )
 from headstart.training.stacking.objective import Losses
@@ -83,7 +84,8 @@ def enter_phase(trials: Sequence[Trial], number: int) -> dict[Trial, Way]:
     ways: dict[Trial, Way] = {}
     for trial in trials:
         try:
-            ways[trial] = _way(trial.member, trial.member.plan.phases[number])
+            known = next(((each.member, way) for each, way in ways.items()), None)
+            ways[trial] = _way(trial.member, trial.member.plan.phases[number], known)
         except NotStackableError:
             raise
         except TrainingError as error:
@@ -98,15 +100,25 @@ def enter_phase(trials: Sequence[Trial], number: int) -> dict[Trial, Way]:
     return ways
 
 
-def _way(member: Member, phase: Phase) -> Way:
+def _way(member: Member, phase: Phase, known: tuple[Member, Way] | None) -> Way:
     """Where a trial enters a phase.
+
+    Args:
+        member: The trial.
+        phase: Of its plan.
+        known: Another trial that has entered: one on the very same body has set it up for both.
 
     Raises:
         NotStackableError: If what it trains through cannot be stacked.
     """
-    set_modes(member.network, phase)
-    entry = member.enter(member.network, phase, member.train, member.valid)
-    way = way_through(member.network, phase, entry)
+    network, like = member.network, None
+    if known is not None and known[0].network.body is network.body:
+        like = known[1]
+        network.head.train(known[0].network.head.training)
+    else:
+        set_modes(network, phase)
+    entry = member.enter(network, phase, member.train, member.valid)
+    way = way_through(network, phase, entry) if like is None else way_like(like, entry)
     if way is None:
         raise NotStackableError(
             f"phase {phase.name!r} cannot be trained in a stack: fit its trials one by one"

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 import torch
+from torch import nn
 
 from headstart.errors import TrainingError
 from headstart.networks.heads import zero_output
 from headstart.seeding import stream_seed
+from headstart.strategies.plan import Plan
 from headstart.training.courses import Clock
 from headstart.training.fit import Fit
 from headstart.training.stacking.course import StackedCourse, Trial, enter_phase
@@ -36,8 +38,8 @@ def fit_stacked(members: Sequence[Member]) -> list[Fit | TrainingError]:
             networks may have been trained in phases before it.
         StudyError: If a plan does not fit its network.
     """
+    _check_plans(members)
     for member in members:
-        member.plan.check_network(member.network)
         for part, inputs in (("training", member.train), ("validation", member.valid)):
             if inputs.labels is None or not len(inputs):
                 raise TrainingError(f"there are no labelled {part} pictures: give at least one")
@@ -58,6 +60,20 @@ def fit_stacked(members: Sequence[Member]) -> list[Fit | TrainingError]:
         member.network.eval()
     seconds = clock.seconds / len(trials)
     return [_result(trial, seconds) for trial in trials]
+
+
+def _check_plans(members: Sequence[Member]) -> None:
+    """Check each plan once on each body; heads are of one making.
+
+    Raises:
+        StudyError: If a plan does not fit its network.
+    """
+    checked: list[tuple[Plan, nn.Module]] = []
+    for member in members:
+        body = member.network.body
+        if not any(plan == member.plan and known is body for plan, known in checked):
+            member.plan.check_network(member.network)
+            checked.append((member.plan, body))
 
 
 def _stream(seed: int) -> torch.Generator:

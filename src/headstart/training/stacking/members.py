@@ -1,7 +1,7 @@
 """Members of a stack, and the way each takes through its network."""
 
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 
 import torch
 from torch import Tensor, nn
@@ -87,6 +87,21 @@ def way_through(network: Network, phase: Phase, entry: Entry) -> Way | None:
         return None
     modules, links, learning = found
     return Way(entry, modules, links, columns_of(entry.train), learning)
+
+
+def way_like(like: Way, entry: Entry) -> Way | None:
+    """The way of a trial that shares its body with another; None if a stack cannot go it.
+
+    Args:
+        like: The other's way through the same phase.
+        entry: Where it enters.
+    """
+    if not (can_supply(entry.train) and can_supply(entry.valid)):
+        return None
+    modules = modules_of(entry.model)
+    if modules is None or links_of(modules, _dimensions(entry.train)) != like.links:
+        return None
+    return replace(like, entry=entry, modules=modules, columns=columns_of(entry.train))
 
 
 def chain_behind(
