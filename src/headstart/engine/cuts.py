@@ -9,8 +9,7 @@ between body and head.
 """
 
 import math
-import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -18,12 +17,12 @@ from torch import Tensor, fx, nn
 
 from headstart.engine.flops import CountedFlops
 from headstart.networks.groups import HEAD, Network
+from headstart.networks.tracing import DRAWS, copied, trace
 from headstart.strategies.plan import Phase
 from headstart.training.evaluate import evaluating
 
 _TOLERANCE = 1e-4  # of the largest logit: what a split network may differ from the whole one
 _RANDOM = (nn.modules.dropout._DropoutNd, nn.RReLU)
-_RANDOM_NAMES = {"DropPath", "StochasticDepth", "DropBlock2d", "PatchDropout"}
 
 
 @dataclass(frozen=True)
@@ -156,8 +155,27 @@ class Cuts:
         assert self._graph is not None
         nodes, part = list(self._graph.nodes), fx.Graph()
         copies = {nodes[first.position]: part.placeholder("features")}
-        part.output(_copied(nodes[last.position], part, copies))
+        part.output(copied(nodes[last.position], part, copies))
         return fx.GraphModule(network, part, "Between")
+
+    def values(self, network: Network, pictures: Tensor) -> Iterator[tuple[Cut, Tensor]]:
+        """What lies at each cut of a network that was traced, in order, on its way through.
+
+        A later step may work in place: a value has to be looked at before the next one is asked
+        for.
+
+        Args:
+            network: In evaluation mode.
+            pictures: Shape (N, channels, height, width).
+        """
+        assert self._graph is not None
+        steps = fx.Interpreter(network, graph=self._graph)
+        steps.args_iter = iter([pictures])
+        cuts = {cut.position: cut for cut in self.cuts}
+        for position, node in enumerate(self._graph.nodes):
+            steps.env[node] = steps.run_node(node)
+            if position in cuts:
+                yield cuts[position], steps.env[node]
 
 
 def find_cuts(network: Network, picture_shape: tuple[int, int, int]) -> Cuts:
@@ -173,7 +191,7 @@ def find_cuts(network: Network, picture_shape: tuple[int, int, int]) -> Cuts:
         (2, channels, height, width), generator=torch.Generator().manual_seed(0)
     ).to(device)
     try:
-        graph = _trace(network)
+        graph = trace(network)
         cuts = tuple(_cuts_of(network, graph, pictures))
         found = Cuts(cuts, traced=True, _graph=graph)
         problem = _disagreement(network, found, pictures) if cuts else "it has no cut"
@@ -191,36 +209,6 @@ def find_cuts(network: Network, picture_shape: tuple[int, int, int]) -> Cuts:
     flops = counted.total // (2 * len(pictures))
     cut = Cut("features", -1, shape, groups[-1] if groups else HEAD, flops)
     return Cuts((cut,), traced=False, reason=problem)
-
-
-class _Tracer(fx.Tracer):
-    """Leaves whole what timm says cannot be traced, and what draws random numbers."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        timm_layers = sys.modules.get("timm.layers")  # only there if the network is timm's
-        self._leaves: tuple[type[nn.Module], ...] = (
-            tuple(timm_layers.get_notrace_modules()) if timm_layers else ()
-        )
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return (
-            isinstance(m, self._leaves)
-            or type(m).__name__ in _RANDOM_NAMES
-            or super().is_leaf_module(m, module_qualified_name)
-        )
-
-
-def _trace(network: Network) -> fx.Graph:
-    """The network's steps, if they are the same while training and while evaluating."""
-    with evaluating(network):
-        graph = _Tracer().trace(network)
-        evaluated = str(graph)
-        network.train()
-        trained = str(_Tracer().trace(network))
-    if evaluated != trained:
-        raise ValueError("it takes other steps while training than while evaluating")
-    return graph
 
 
 def _cuts_of(network: Network, graph: fx.Graph, pictures: Tensor) -> Iterator[Cut]:
@@ -299,7 +287,7 @@ def _is_live(
 
 def _is_random(module: nn.Module) -> bool:
     """Whether a module draws random numbers in training mode."""
-    if isinstance(module, _RANDOM) or type(module).__name__ in _RANDOM_NAMES:
+    if isinstance(module, _RANDOM) or type(module).__name__ in DRAWS:
         share = getattr(module, "p", getattr(module, "drop_prob", getattr(module, "prob", None)))
         return share is None or share > 0
     if isinstance(module, nn.MultiheadAttention | nn.RNNBase):
@@ -335,33 +323,13 @@ def _split_graph(graph: fx.Graph, position: int) -> tuple[fx.Graph, fx.Graph]:
     prefix, suffix = fx.Graph(), fx.Graph()
     pictures = next(node for node in nodes if node.op == "placeholder")
     before = {pictures: prefix.node_copy(pictures)}
-    prefix.output(_copied(nodes[position], prefix, before))
+    prefix.output(copied(nodes[position], prefix, before))
     behind = {nodes[position]: suffix.placeholder("features")}
     for node in nodes[position + 1 :]:  # in their order, so that in-place steps keep theirs
         if node.op != "output":
-            _copied(node, suffix, behind)
+            copied(node, suffix, behind)
     suffix.node_copy(nodes[-1], lambda each: behind[each])
     return prefix, suffix
-
-
-def _copied(node: fx.Node, graph: fx.Graph, copies: dict[fx.Node, fx.Node]) -> fx.Node:
-    """A step's copy in another graph, after the copies of all steps that it needs."""
-    for each in [*_ancestors(node, copies), node]:
-        if each not in copies:
-            copies[each] = graph.node_copy(each, lambda needed: copies[needed])
-    return copies[node]
-
-
-def _ancestors(node: fx.Node, known: Collection[fx.Node]) -> list[fx.Node]:
-    """The steps that a step needs and that are not known, in the order of the trace."""
-    needed: set[fx.Node] = set()
-    waiting = [node]
-    while waiting:
-        for each in waiting.pop().all_input_nodes:
-            if each not in known and each not in needed:
-                needed.add(each)
-                waiting.append(each)
-    return [each for each in node.graph.nodes if each in needed]
 
 
 def _settings(module: fx.GraphModule, graph: fx.Graph) -> Iterator[str]:

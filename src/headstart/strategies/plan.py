@@ -15,6 +15,7 @@ from headstart.errors import StudyError
 from headstart.networks.groups import HEAD, Network, count_parameters
 from headstart.networks.low_rank import LowRank, adapted_parameters, count_adapters
 from headstart.networks.selections import Selection, selected
+from headstart.networks.taps import Tapping
 from headstart.settings import Number, Positive, Settings
 from headstart.strategies.head_solver import HeadSolver
 from headstart.strategies.problems import network_problems, phase_problems, start_problems
@@ -284,6 +285,9 @@ class Plan:
             the highest validation accuracy on, each joins if the average's does not fall.
         best_of: Phases of whose ends one is kept after the last of them: that with the highest
             validation accuracy, of equal ones the first.
+        taps: How the network's body is tapped, where its features are to be what lies at many
+            places of it; the network that is trained is then that of
+            `headstart.networks.taps.with_taps`.
     """
 
     start: Literal["random", "source", "own"]
@@ -295,6 +299,7 @@ class Plan:
     draw: int = 0
     soup: tuple[str, ...] = ()
     best_of: tuple[str, ...] = ()
+    taps: Tapping | None = None
 
     def kept(self, best: str) -> "Plan":
         """What led to the one of `best_of` that was kept: it started where the plan does."""

@@ -14,6 +14,7 @@ from headstart.networks.groups import Network, weights_hash
 from headstart.networks.heads import zero_output
 from headstart.networks.low_rank import adapted
 from headstart.networks.selections import has_statistics
+from headstart.networks.taps import TappedBody
 from headstart.seeding import stream_seed
 from headstart.strategies.plan import Phase, Plan
 from headstart.training.augmented import ChangedPictures
@@ -22,6 +23,7 @@ from headstart.training.checkpoints import Checkpoints, Standing, copy_into
 from headstart.training.choice import Choice, best_end
 from headstart.training.courses import Clock, Course, Solution
 from headstart.training.courses import Epoch as Epoch
+from headstart.training.dropout import drawn_quickly
 from headstart.training.entry import Enter, at_the_pictures
 from headstart.training.interpolation import interpolate
 from headstart.training.regularisers import Regularisation, starting_point, watches_features
@@ -91,6 +93,10 @@ def fit(
         StudyError: If the plan does not fit the network or the classes.
     """
     plan.check_network(network)
+    if plan.taps is not None and not isinstance(network.body, TappedBody):
+        raise TrainingError(
+            "the plan is for a tapped network: give that of headstart.networks.taps.with_taps"
+        )
     for part, batches in (("training", train), ("validation", valid)):
         if batches.labels is None or not len(batches):
             raise TrainingError(f"there are no labelled {part} pictures: give at least one")
@@ -107,7 +113,7 @@ def fit(
                 continue
             if phase.restart:
                 going.restart()
-            with adapted(network, phase.low_rank), paced(network, phase):
+            with adapted(network, phase.low_rank), paced(network, phase), drawn_quickly(network):
                 set_modes(network, phase)
                 whole = phase.low_rank is not None or watches_features(phase)
                 way_in = at_the_pictures if whole else enter

@@ -25,6 +25,7 @@ from headstart.training.solvers import (
     fit_nearest_mean,
     fit_probes,
     fit_ridge,
+    fit_selected,
     neighbour_heads,
 )
 
@@ -113,6 +114,11 @@ def _features(
 
 def _linear(solver: HeadSolver, train: Kept, valid: Kept, units: int) -> LinearHead:
     """The linear head that the validation pictures, or the left-out ones, choose."""
+    if solver.method == "selected_probe":
+        parts = [(each.features, each.labels) for each in (train, valid)]
+        return fit_selected(
+            parts[0], parts[1], units, solver.choices, solver.fractions, solver.group_penalties
+        ).head
     heads, errors = _candidates(solver, train, units)
     if solver.choose == "validation":
         scores = heads.scores(valid.features)

@@ -11,6 +11,7 @@ from headstart.training.solvers.lda import fit_lda
 from headstart.training.solvers.nearest_mean import NearestMean, fit_nearest_mean
 from headstart.training.solvers.probe import Probes, fit_probes
 from headstart.training.solvers.ridge import RidgePath, fit_ridge
+from headstart.training.solvers.selection import Selected, fit_selected, relevance
 from headstart.training.solvers.spectrum import LinearHead, Spectrum
 
 __all__ = [
@@ -18,12 +19,15 @@ __all__ = [
     "NearestMean",
     "Probes",
     "RidgePath",
+    "Selected",
     "Spectrum",
     "fit_factors",
     "fit_lda",
     "fit_nearest_mean",
     "fit_probes",
     "fit_ridge",
+    "fit_selected",
     "fold_weights",
     "neighbour_heads",
+    "relevance",
 ]
