@@ -6,6 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from headstart.training.dropout import draw_mask
 from headstart.training.stacking.bends import bending
 from headstart.training.stacking.chain import Bend, Dense, Drop, Link
 from headstart.training.stacking.room import Room
@@ -82,10 +83,10 @@ class _BendStage:
 
 
 class _DropStage:
-    """Dropout; each trial's mask from its own stream, as `torch.nn.functional.dropout` draws it."""
+    """Dropout; each trial's mask from its own stream, as a fit of it alone draws it."""
 
     def __init__(self, link: Drop, inputs: Room, streams: Sequence[torch.Generator]) -> None:
-        self._keep = 1 - link.share
+        self._share = link.share
         self._inputs = inputs
         self._mask = Room.make(*inputs.each.shape)
         self._whole = [(self._mask.each[t], each) for t, each in enumerate(streams)]
@@ -100,8 +101,7 @@ class _DropStage:
     def forward(self, layers: Sequence[Layer]) -> None:
         del layers
         for mask, stream in self._drawn:
-            mask.bernoulli_(self._keep, generator=stream)
-        self._mask.flat.div_(self._keep)
+            draw_mask(mask, self._share, stream)
         torch.mul(self._inputs.flat, self._mask.flat, out=self.out.flat)
 
     def backward(self, gradient: Room, layers: Sequence[Layer], learning: Learning) -> Room:
