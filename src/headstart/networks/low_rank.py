@@ -4,10 +4,12 @@ Hu et al. 2022, *LoRA: low-rank adaptation of large language models*: W + (α/r)
 A and B learn. The adapters are those of the package peft, which is only loaded where it is used.
 """
 
+import importlib
 import importlib.util
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -105,6 +107,12 @@ def check_adapters(network: Network, low_rank: LowRank) -> None:
         raise NetworkError(*problems)
 
 
+def load_peft() -> ModuleType:
+    """The package that adapters come from; loading it for the first time takes seconds."""
+    make_torchvision_importable()
+    return importlib.import_module("peft.tuners.lora")
+
+
 @contextmanager
 def adapted(network: Network, low_rank: LowRank | None) -> Iterator[None]:
     """Within it, the body has adapters; afterwards their changes are part of its weights.
@@ -122,18 +130,16 @@ def adapted(network: Network, low_rank: LowRank | None) -> Iterator[None]:
         yield
         return
     check_adapters(network, low_rank)
-    make_torchvision_importable()
-    from peft.tuners.lora import LoraConfig, LoraModel
-
+    lora = load_peft()
     names = [name.removeprefix("body.") for name in adapter_targets(network, low_rank)]
-    settings = LoraConfig(
+    settings = lora.LoraConfig(
         r=low_rank.rank,
         lora_alpha=low_rank.alpha,
         lora_dropout=low_rank.dropout,
         target_modules="|".join(map(re.escape, names)),
         bias="none",
     )
-    tuned = LoraModel(network.body, settings, "lora")
+    tuned = lora.LoraModel(network.body, settings, "lora")
     try:
         yield
     finally:

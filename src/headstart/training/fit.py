@@ -12,7 +12,7 @@ from torch import Tensor
 from headstart.errors import TrainingError
 from headstart.networks.groups import Network, weights_hash
 from headstart.networks.heads import zero_output
-from headstart.networks.low_rank import adapted
+from headstart.networks.low_rank import adapted, load_peft
 from headstart.networks.selections import has_statistics
 from headstart.networks.taps import TappedBody
 from headstart.seeding import stream_seed
@@ -100,6 +100,8 @@ def fit(
     for part, batches in (("training", train), ("validation", valid)):
         if batches.labels is None or not len(batches):
             raise TrainingError(f"there are no labelled {part} pictures: give at least one")
+    if any(phase.low_rank is not None for phase in plan.phases):
+        load_peft()  # not within the time that fitting takes
     with torch.random.fork_rng(devices=cuda_devices(train.device)):
         torch.manual_seed(stream_seed(seed, "dropout"))
         if plan.zero_head:
@@ -131,21 +133,35 @@ def fit(
         parameter.requires_grad_(True)
         parameter.grad = None
     network.eval()
-    val_loss, val_accuracy = course.kept
-    if plan.interpolation is not None:
-        before = going.ends[plan.interpolation.after]
-        val_loss, val_accuracy = interpolate(network, plan.interpolation, before, valid)
-    if plan.soup:
-        ingredients = [going.ends[name] for name in plan.soup]
-        val_loss, val_accuracy, _ = greedy_soup(network, ingredients, valid)
-    choice = None
-    if plan.best_of:
-        ends = {name: going.ends[name] for name in plan.best_of}
-        val_loss, val_accuracy, choice = best_end(network, ends, valid)
+    (val_loss, val_accuracy), choice = _combined(network, plan, going.ends, valid, course.kept)
     if checkpoints is not None:
         checkpoints.remove()
     done = tuple(going.done)
     return Fit(done, going.steps, going.clock.seconds, val_loss, val_accuracy, choice)
+
+
+def _combined(
+    network: Network,
+    plan: Plan,
+    ends: Mapping[str, Mapping[str, Tensor]],
+    valid: Inputs,
+    kept: tuple[float, float],
+) -> tuple[tuple[float, float], Choice | None]:
+    """Do what a plan asks for after its last phase, which `kept` its validation loss and accuracy.
+
+    Returns:
+        Those of the network as it is left, and the choice, where there was one.
+    """
+    if plan.interpolation is not None:
+        before = ends[plan.interpolation.after]
+        return interpolate(network, plan.interpolation, before, valid), None
+    if plan.soup:
+        loss, accuracy, _ = greedy_soup(network, [ends[name] for name in plan.soup], valid)
+        return (loss, accuracy), None
+    if plan.best_of:
+        found = best_end(network, {name: ends[name] for name in plan.best_of}, valid)
+        return found[:2], found[2]
+    return kept, None
 
 
 def set_modes(network: Network, phase: Phase) -> None:
