@@ -172,7 +172,7 @@ def test_a_real_backbone_is_adapted_from_the_command_line(pictures: Path, tmp_pa
     assert len(found.left_out) == 1
 
 
-@pytest.mark.parametrize("strategy", ["knn", "frozen", "freeze_then_thaw"])
+@pytest.mark.parametrize("strategy", ["knn", "frozen", "freeze_then_thaw", "multi_depth_probe"])
 def test_other_strategies_are_delivered_when_asked_for(
     pictures: Path, keras_file: Path, tmp_path: Path, strategy: str
 ) -> None:

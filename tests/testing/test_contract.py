@@ -18,7 +18,8 @@ from headstart.testing import CLAUSES, ContractError, strategy_contract
 from headstart.testing.ground import small_network
 from headstart.training.fit import fit
 
-SHORT = {"epochs": 1, "lr": 0.05, "batch_size": 10}
+SHORT: dict[str, Any] = {"epochs": 1, "lr": 0.05, "batch_size": 10}
+FEW: dict[str, Any] = {"fractions": [0.1, 1.0], "group_penalties": [0.1], "penalties": [0.1]}
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "freeze_then_thaw": [{}, {"thaw": 1}, {"thaw": ["conv_1"]}],
     "fine_tune": [
@@ -37,6 +38,8 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
 
 def short(name: str) -> dict[str, Any]:
     """Settings with which a strategy takes little time; what is solved takes none of training."""
+    if name == "multi_depth_probe":
+        return FEW
     return SHORT if getattr(STRATEGIES[name], "takes_training", True) else {}
 
 

@@ -17,11 +17,13 @@ from headstart.networks.groups import HEAD, LayerGroup, Network
 from headstart.networks.heads import HeadSettings, build_head
 from headstart.networks.keras_files import KerasDescription, build_keras
 from headstart.networks.neighbours import NeighbourHead
+from headstart.networks.taps import Tap, with_taps
 from headstart.seeding import generator
 from headstart.settings import Count, Settings
 
 _LARGEST_EDGE = 65_536
 _MOST_REMEMBERED = 10_000_000
+_MOST_TAPS = 10_000
 Edge = Annotated[Count, Field(le=_LARGEST_EDGE)]
 
 # What timm would open, fetch or fill a network with; none of it belongs to an architecture.
@@ -94,12 +96,14 @@ class Blueprint(Settings):
         features: How many numbers a picture the body puts out; not needed for `BuiltBody`.
         remembered: Of how many pictures a head of nearest neighbours keeps the features, in the
             place of its last layer; None for other heads.
+        taps: Where the body is tapped, in order; empty: its features are what it puts out.
     """
 
     body: Body
     head: HeadSettings | None = HeadSettings()
     features: Count | None = None
     remembered: Annotated[Count, Field(le=_MOST_REMEMBERED)] | None = None
+    taps: Annotated[tuple[Tap, ...], Field(max_length=_MOST_TAPS)] = ()
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -120,6 +124,8 @@ class Blueprint(Settings):
         """
         try:
             network = self._built(classes)
+            if self.taps:
+                network = with_taps(network, self.taps)
             if self.remembered is not None:
                 _remember(network, self.remembered, classes)
             return network

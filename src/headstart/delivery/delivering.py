@@ -21,6 +21,7 @@ from headstart.networks import ready_made
 from headstart.networks.bodies import Architecture
 from headstart.networks.groups import Network, weights_hash
 from headstart.networks.neighbours import NeighbourHead
+from headstart.networks.taps import TappedBody
 from headstart.report.results import Results
 from headstart.study.progress import Listener, Progress, silent
 from headstart.study.records import Records, TrialKey
@@ -185,6 +186,7 @@ def _blueprint(workplace: Workplace, network: Network) -> Blueprint:
         head=workplace.study.head,
         features=layers[0].in_features if layers else known[0].shape[1],
         remembered=known[0].shape[0] if known else None,
+        taps=network.body.taps if isinstance(network.body, TappedBody) else (),
     )
 
 

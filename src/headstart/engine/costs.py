@@ -152,6 +152,9 @@ def solving_flops(solver: HeadSolver, pictures: int, numbers: int, classes: int)
     decomposed = 4.0 * n * d * small
     if solver.method == "probe":  # some hundred evaluations a choice, on decomposed features
         return decomposed + choices * 100 * 4.0 * n * small * k
+    if solver.method == "selected_probe":  # choices of features, each probed, and the group lasso
+        sets = max(1, len(solver.fractions) * len(solver.group_penalties))
+        return sets * (decomposed + choices * 100 * 4.0 * n * small * k) + 400.0 * n * d * k
     if solver.method == "ridge":
         return decomposed + choices * 4.0 * n * small * k
     if solver.method == "lda":

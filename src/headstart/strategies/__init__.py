@@ -19,6 +19,7 @@ from headstart.strategies.lda import LDA
 from headstart.strategies.lora import Lora
 from headstart.strategies.lower_groups import LowerGroups, OwnLowerGroups
 from headstart.strategies.lp_ft import LPFT
+from headstart.strategies.multi_depth_probe import MultiDepthProbe
 from headstart.strategies.nearest_mean import NearestMean
 from headstart.strategies.norms_and_biases import NormsAndBiases
 from headstart.strategies.plan import (
@@ -47,6 +48,7 @@ STRATEGIES: Mapping[str, type[Strategy]] = {
     "lda": LDA,
     "nearest_mean": NearestMean,
     "knn": KNN,
+    "multi_depth_probe": MultiDepthProbe,
     "frozen": Frozen,
     "fine_tune": FineTune,
     "freeze_then_thaw": FreezeThenThaw,
@@ -91,6 +93,7 @@ __all__ = [
     "Layerwise",
     "Lora",
     "LowerGroups",
+    "MultiDepthProbe",
     "NearestMean",
     "NormsAndBiases",
     "Optimizer",

@@ -16,6 +16,7 @@ import numpy as np
 from headstart.data.tasks import Budget, Task
 from headstart.engine.cuts import Cut
 from headstart.engine.measured import Measured
+from headstart.networks.taps import Tapping
 from headstart.strategies.plan import Phase, Plan
 from headstart.study.pace import Kind
 from headstart.study.planner import staff
@@ -157,7 +158,8 @@ def explain(
 class _Bill:
     """Puts the costs of jobs together.
 
-    What trials enter behind is noted in `seen`: the cut, and for own sources the label budget.
+    What trials enter behind is noted in `seen`: the cut, and for own sources the label budget; and
+    how their networks are tapped.
     """
 
     workplace: Workplace
@@ -166,7 +168,7 @@ class _Bill:
     with_naive: bool
 
     def __post_init__(self) -> None:
-        self.seen: dict[tuple[Cut, Budget | None], None] = {}
+        self.seen: dict[tuple[Cut, Budget | None], Tapping | None] = {}
         self._measured = Measured.of(self.workplace.keeper.cache)
         if self.clockwork.anew:
             self._measured.forget(RATIO)
@@ -226,13 +228,15 @@ class _Bill:
         task = place.task(place.study.study.seeds[0])
         network = self.clockwork.network
         plan = place.plan(name, network)
+        clock = self.clockwork.of(plan.taps)
+        network = clock.network
         learns = len(task.train_rows) if labels == "all" else int(labels)
         stack = self._stack(TrialKey(name, place.study.study.seeds[0], labels), count)
-        seconds = naive = self.clockwork.beginning(plan)
+        seconds = naive = clock.beginning(plan)
         below = []
         for phase in plan.phases:
             shared = plan.copies and not (phase.augments or phase.views or place.naive)
-            cut = place.keeper.before(network, phase, self._rows) if shared else None
+            cut = clock.keeper.before(network, phase, self._rows) if shared else None
             seconds += self._phase(plan, phase, cut, learns, task, stack)
             naive += self._phase(plan, phase, None, learns, task, 1) if self.with_naive else 0.0
             behind = "at the pictures" if cut is None else f"behind {cut.name}"
@@ -245,10 +249,10 @@ class _Bill:
             self._see(cut, plan, labels)
         last = None
         if plan.copies and not place.naive:
-            last = place.keeper.unchanged(network, plan.trained_groups(), self._rows)
+            last = clock.keeper.unchanged(network, plan.trained_groups(), self._rows)
         looks = len(task.valid_rows) + len(task.test.rows)
-        seconds += looks * self.clockwork.look(last)
-        naive += looks * self.clockwork.look(None) if self.with_naive else 0.0
+        seconds += looks * clock.look(last)
+        naive += looks * clock.look(None) if self.with_naive else 0.0
         self._see(last, plan, labels)
         meaning = "" if plan.start == "own" else self._meaning(plan, task, labels, stack)
         line = JobCost(
@@ -282,7 +286,7 @@ class _Bill:
             rows = np.unique(np.concatenate([learns, task.valid_rows, task.test.rows]))
         count = 1 if own is None and place.features_are_shared else len(seeds)
         numbers = math.prod(cut.shape)
-        seconds = self.clockwork.one_pass(cut, rows)
+        seconds = self.clockwork.of(self.seen[cut, own]).one_pass(cut, rows)
         done = sum(each.flops for each in self._nearest(cut, own))
         doing = "take from the cache the features of" if seconds is None else "look once at"
         what = f"{doing} {len(rows):,} pictures up to {cut.name} ({numbers:,} numbers each)"
@@ -292,7 +296,8 @@ class _Bill:
 
     def _nearest(self, cut: Cut, own: Budget | None) -> list[Cut]:
         """The best cut from whose features those of another one are computed; at most one."""
-        seen = [each for each, whose in self.seen if whose == own]
+        taps = self.seen[cut, own]
+        seen = [c for (c, whose), how in self.seen.items() if (whose, how) == (own, taps)]
         before = [each for each in seen if 0 <= each.position < cut.position]
         return sorted(before, key=lambda each: each.saving)[-1:]
 
@@ -300,13 +305,14 @@ class _Bill:
         self, plan: Plan, phase: Phase, cut: Cut | None, learns: int, task: Task, stack: int
     ) -> float:
         """Seconds of one phase of one trial, its looks at the validation pictures included."""
-        look = self.clockwork.look(cut)
+        clock = self.clockwork.of(plan.taps)
+        look = clock.look(cut)
         if phase.solver is not None:
-            seconds = self.clockwork.solving(plan, phase, cut, learns)
+            seconds = clock.solving(plan, phase, cut, learns)
             return seconds + len(task.valid_rows) * look
         looks = _epochs(phase, learns) * len(task.valid_rows)
         steps = _steps(phase, learns)
-        return steps * self.clockwork.step(plan, phase, cut, stack) + looks * look
+        return steps * clock.step(plan, phase, cut, stack) + looks * look
 
     def _stack(self, key: TrialKey | None, count: int) -> int:
         """How many of so many trials alike, or of sources, are trained together."""
@@ -317,7 +323,7 @@ class _Bill:
 
     def _see(self, cut: Cut | None, plan: Plan, labels: Budget) -> None:
         if cut is not None:
-            self.seen[cut, labels if plan.start == "own" else None] = None
+            self.seen[cut, labels if plan.start == "own" else None] = plan.taps
 
     def _meaning(self, plan: Plan, task: Task, labels: Budget, stack: int) -> str:
         parts = (

@@ -80,14 +80,16 @@ def layout(workplace: Workplace) -> Layout:
     network = workplace.network(task, seed)
     phases = []
     for name in workplace.study.strategy:
-        for phase in workplace.plan(name, network).phases:
+        plan = workplace.plan(name, network)
+        tapped = workplace.tapped.making(plan.taps)
+        for phase in plan.phases:
             phases.append(
                 StrategyRow(
                     strategy=name,
                     phase=phase.name,
                     duration=f"{phase.steps} steps" if phase.steps else f"{phase.epochs} epochs",
                     rates={group: phase.rates[group] for group in network.group_names},
-                    trainable=count_learning([phase], network),
+                    trainable=count_learning([phase], tapped),
                     pictures=_pictures_words(phase),
                 )
             )

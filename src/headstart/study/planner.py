@@ -12,7 +12,8 @@ from headstart.data.sizes import size_words
 from headstart.engine.costs import learning_bytes, working_bytes
 from headstart.engine.limits import resident_bytes
 from headstart.errors import StudyError
-from headstart.networks.groups import Network, count_parameters
+from headstart.networks.groups import count_parameters
+from headstart.networks.heads import solvable_layer
 from headstart.strategies.plan import Plan
 from headstart.study.workplace import Workplace
 from headstart.training.batches import evaluation_batch
@@ -85,7 +86,7 @@ def fit_bytes(workplace: Workplace) -> int:
     for name in workplace.study.strategy:
         plan = workplace.plan(name, network)
         needed += [
-            _solving_bytes(workplace, plan, network)
+            _solving_bytes(workplace, plan)
             if phase.solver is not None
             else phase.batch_size * learning
             for phase in plan.phases
@@ -93,10 +94,13 @@ def fit_bytes(workplace: Workplace) -> int:
     return _COPIES * weights + max(needed)
 
 
-def _solving_bytes(workplace: Workplace, plan: Plan, network: Network) -> int:
+def _solving_bytes(workplace: Workplace, plan: Plan) -> int:
     """What solving a head takes: the features of its training and validation pictures."""
     task = workplace.task(workplace.study.study.seeds[0])
     phase = next(phase for phase in plan.phases if phase.solver is not None)
-    cut = workplace.keeper.cuts(network).before(network, phase)
-    numbers = math.prod(cut.shape if cut is not None else workplace.images.picture_shape)
+    network = workplace.tapped.making(plan.taps)
+    cut = workplace.tapped.keeper(plan.taps).cuts(network).before(network, phase)
+    entered = math.prod(cut.shape if cut is not None else workplace.images.picture_shape)
+    layer = network.head.get_submodule(solvable_layer(network.head) or "")
+    numbers = max(entered, int(layer.in_features))  # type: ignore[arg-type]
     return 4 * _SOLVED * numbers * (len(task.train_rows) + len(task.valid_rows))

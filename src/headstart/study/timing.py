@@ -20,10 +20,11 @@ from torch import Tensor
 
 from headstart.engine.costs import Rates, calibrated, solving_flops
 from headstart.engine.cuts import Cut
-from headstart.engine.keeper import is_channels_last, stored_shape
+from headstart.engine.keeper import Keeper, is_channels_last, stored_shape
 from headstart.engine.measured import Measured
 from headstart.networks.groups import HEAD, Network, weights_hash
 from headstart.networks.heads import solvable_layer
+from headstart.networks.taps import Tapping
 from headstart.strategies.plan import Phase, Plan
 from headstart.study.workplace import Workplace
 from headstart.training.batches import Batches, ChannelsLastInputs, Inputs, StoredInputs
@@ -47,11 +48,14 @@ class Clockwork:
     Attributes:
         workplace: The study, its pictures at hand.
         anew: Time everything, even what is known.
+        taps: How the networks are tapped that are timed.
     """
 
     workplace: Workplace
     anew: bool = False
+    taps: Tapping | None = None
     _known: dict[tuple[str, ...], float] = field(default_factory=dict)
+    _others: "dict[Tapping | None, Clockwork]" = field(default_factory=dict)
 
     @cached_property
     def rates(self) -> Rates:
@@ -61,7 +65,18 @@ class Clockwork:
     @cached_property
     def network(self) -> Network:
         """The network that is looked at; what trains on trial is a copy of it."""
-        return self.workplace.placed(self.workplace.making)
+        return self.workplace.placed(self.workplace.tapped.making(self.taps))
+
+    @property
+    def keeper(self) -> Keeper:
+        """Has the features of such networks."""
+        return self.workplace.tapped.keeper(self.taps)
+
+    def of(self, taps: Tapping | None) -> "Clockwork":
+        """Times networks that are tapped in a way."""
+        if taps == self.taps:
+            return self
+        return self._others.setdefault(taps, Clockwork(self.workplace, self.anew, taps))
 
     @cached_property
     def making(self) -> str:
@@ -135,10 +150,10 @@ class Clockwork:
             network, threads = source, place.limits.processors
         with deterministic(threads, place.device):
             pictures = self._batches(place.task(seed).train_rows)
-            blocks, seconds = place.keeper.cost(network, cut, pictures, rows)
+            blocks, seconds = self.keeper.cost(network, cut, pictures, rows)
             if blocks and not seconds:  # such as on a GPU, or where nothing can be remembered
-                block = place.keeper.block
-                prefix = place.keeper.cuts(network).split(network, cut).prefix
+                block = self.keeper.block
+                prefix = self.keeper.cuts(network).split(network, cut).prefix
                 key = ("block", _name(cut), str(block), str(threads))
                 seconds = self._forward(prefix, self._pictures(block), *key)
         written = 4 * math.prod(cut.shape) * len(rows) / self.rates.written
@@ -148,7 +163,8 @@ class Clockwork:
         """A network that holds the source's weights; None if no strategy takes them."""
         place = self.workplace
         plans = (place.plan(name, self.network) for name in place.study.strategy)
-        plan = next((plan for plan in plans if plan.start == "source"), None)
+        alike = (plan for plan in plans if plan.start == "source" and plan.taps == self.taps)
+        plan = next(alike, None)
         return None if plan is None else place.placed(place.start(place.task(seed), seed, plan))
 
     def beginning(self, plan: Plan) -> float:
@@ -157,8 +173,9 @@ class Clockwork:
 
         def measure() -> float:
             started = time.perf_counter()
-            network = place.placed(place.network(place.task(seed), seed))
-            cuts = place.keeper.cuts(network)
+            plain = place.network(place.task(seed), seed)
+            network = place.placed(place.tapped.network(plain, self.taps))
+            cuts = self.keeper.cuts(network)
             for _ in plan.phases:
                 if cuts.cuts:
                     cuts.split(network, cuts.cuts[-1])
@@ -212,7 +229,7 @@ class Clockwork:
         def enter(network: Network, _: Phase, train: Inputs, valid: Inputs) -> Entry:
             if cut is None or not isinstance(train, Batches) or not isinstance(valid, Batches):
                 return Entry(network, train, valid)
-            halves = self.workplace.keeper.cuts(network).split(network, cut)
+            halves = self.keeper.cuts(network).split(network, cut)
             kind = ChannelsLastInputs if is_channels_last(cut, train) else StoredInputs
             noise = np.random.default_rng(0).random(
                 (batch_size, *stored_shape(cut, train)), dtype=np.float32
@@ -238,7 +255,7 @@ class Clockwork:
     def _entered(self, cut: Cut | None, count: int) -> tuple[Callable[[Tensor], Tensor], Tensor]:
         if cut is None:
             return self.network, self._pictures(count)
-        halves = self.workplace.keeper.cuts(self.network).split(self.network, cut)
+        halves = self.keeper.cuts(self.network).split(self.network, cut)
         return halves.suffix, torch.rand(count, *cut.shape, device=self.workplace.device)
 
     def _pictures(self, count: int) -> Tensor:
@@ -248,7 +265,7 @@ class Clockwork:
 
     def _flops(self, cut: Cut | None) -> int:
         """Operations that a picture takes from a cut on, but for what lies behind the last one."""
-        cuts = self.workplace.keeper.cuts(self.network).cuts
+        cuts = self.keeper.cuts(self.network).cuts
         return (cuts[-1].flops if cuts else 0) - (0 if cut is None else cut.flops)
 
     def _timed(self, measure: Callable[[], float], *key: str, counted: float = 0.0) -> float:

@@ -19,7 +19,7 @@ from headstart.data.reading import Progress as PictureProgress
 from headstart.data.scaling import Scaling, fit_scaling
 from headstart.data.splits import Split, make_split
 from headstart.data.tasks import Budget, Examples, Task, make_task
-from headstart.engine.cuts import Cut
+from headstart.engine.cuts import Cut, find_cuts
 from headstart.engine.extract import Extracting
 from headstart.engine.keeper import NO_DOOR, Doorway, Keeper
 from headstart.engine.limits import NO_LIMITS, MachineLimits
@@ -34,6 +34,7 @@ from headstart.networks.sources import (
     save_source,
     start_from,
 )
+from headstart.networks.taps import Tapping
 from headstart.strategies import Plan, Strategy
 from headstart.strategies.scratch import Scratch
 from headstart.study.own_sources import (
@@ -49,6 +50,7 @@ from headstart.study.pictures import (
 )
 from headstart.study.records import SourceOutcome, TrialKey, TrialOutcome
 from headstart.study.spec import Study
+from headstart.study.tapped import Tapped
 from headstart.study.together import Alike, Begun, begin_together, fit_together, or_why_not
 from headstart.training.batches import Batches
 from headstart.training.checkpoints import Checkpoints
@@ -118,6 +120,11 @@ class Workplace:
         return self.network(self.task(seed), seed)
 
     @cached_property
+    def tapped(self) -> Tapped:
+        """Knows the networks, and the features, of plans that tap theirs."""
+        return Tapped(self)
+
+    @cached_property
     def keeper(self) -> Keeper:
         """Has the features that trials share."""
         source, network = self.study.source, self.study.network
@@ -131,14 +138,15 @@ class Workplace:
 
     def _entries(self, keeper: Keeper) -> int:
         """How many entries of features the study would keep: one a cut and source."""
-        network = self.making
+        network, shape = self.making, self.images.picture_shape
         cuts: set[Cut | None] = set()
         for name in self.study.strategy:
             plan = self.plan(name, network)
             if plan.copies:
-                found = keeper.cuts(network)
-                cuts.update(found.before(network, phase) for phase in plan.phases)
-                cuts.add(found.unchanged(network, plan.trained_groups()))
+                own = self.tapped.making(plan.taps)
+                found = keeper.cuts(own) if plan.taps is None else find_cuts(own, shape)
+                cuts.update(found.before(own, phase) for phase in plan.phases)
+                cuts.add(found.unchanged(own, plan.trained_groups()))
         sources = 1 if self.features_are_shared else len(self.study.study.seeds)
         return max(1, sources * len(cuts - {None}))
 
@@ -185,7 +193,9 @@ class Workplace:
         """
         if strategy not in self._plans:
             own = self.study.strategy[strategy]
-            self._plans[strategy] = _checked_plan(strategy, own, network)
+            plan = _checked_plan(strategy, own, network)
+            self.tapped.check(strategy, plan)
+            self._plans[strategy] = plan
         return self._plans[strategy]
 
     @cached_property
@@ -235,7 +245,7 @@ class Workplace:
             start_from(network, self._source_weights(seed))
         if plan.fresh:
             take_groups(network, self.network(task, seed, fresh=True), plan.fresh)
-        return network
+        return self.tapped.network(network, plan.taps)
 
     def _copy_own_source(
         self, network: Network, task: Task, seed: int, plan: Plan, labels: Budget
@@ -268,11 +278,12 @@ class Workplace:
 
     def _doorway_of(self, key: TrialKey) -> Doorway:
         """Where a trial enters; nobody else needs the features of its own source."""
-        if self.plan(key.strategy, self.making).start != "own":
-            return self.doorway(key.seed)
+        plan = self.plan(key.strategy, self.making)
+        if plan.start != "own":
+            return self.doorway(key.seed, plan.taps)
         return self.keeper.enter(np.unique(self._needed(key.seed, [key.labels])))
 
-    def doorway(self, seed: int) -> Doorway:
+    def doorway(self, seed: int, tapping: Tapping | None = None) -> Doorway:
         """Where the trials of a seed enter their networks.
 
         A source that is the same for all seeds makes the same features for all of them: those of
@@ -281,7 +292,7 @@ class Workplace:
         seeds = self.study.study.seeds if self.features_are_shared else (seed,)
         if seeds not in self._rows:
             self._rows[seeds] = np.unique(np.concatenate([self._needed(each) for each in seeds]))
-        return self.keeper.enter(self._rows[seeds])
+        return self.tapped.keeper(tapping).enter(self._rows[seeds])
 
     @property
     def features_are_shared(self) -> bool:
@@ -314,8 +325,6 @@ class Workplace:
             return
         seed = self.study.study.seeds[0]
         task = self.task(seed)
-        doorway = self.doorway(seed)
-        self.keeper.tell = tell
         with deterministic(self.limits.processors, self.device):
             for name in strategies:
                 plan = self.plan(name, self.making)
@@ -323,8 +332,10 @@ class Workplace:
                     network = self.placed(self.start(task, seed, plan))
                     inputs = [self._batches(task.valid, seed, network)] * 2
                     set_modes(network, plan.phases[0])
+                    doorway = self.doorway(seed, plan.taps)
+                    doorway.keeper.tell = tell
                     doorway.enter(network, plan.phases[0], *inputs)
-        self.keeper.tell = None
+                    doorway.keeper.tell = None
 
     def _needed(self, seed: int, labels: Sequence[Budget] = ()) -> NDArray[np.int64]:
         """The rows of the pictures that the trials of a seed look at, at these or all budgets."""

@@ -18,13 +18,15 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from headstart.engine.taps import find_taps
 from headstart.errors import HeadstartError, StudyError, nearest
 from headstart.networks.groups import Network
 from headstart.networks.selections import has_statistics
+from headstart.networks.taps import with_taps
 from headstart.strategies import Phase, Plan, Strategy
 from headstart.study.explain import explain
 from headstart.study.records import TrialKey
-from headstart.testing.ground import small_batches, small_network, small_study
+from headstart.testing.ground import SHAPE, small_batches, small_network, small_study
 from headstart.training.batches import Batches
 from headstart.training.fit import fit
 
@@ -88,11 +90,20 @@ def _tells_what_it_is(strategy: Strategy, _: MakeNetwork) -> Iterator[str]:
     yield "it takes a setting that it does not have: unknown keys must be refused"
 
 
+def _made(plan: Plan, make: MakeNetwork) -> Network:
+    """A network as the plan wants it."""
+    network = make(0)
+    if plan.taps is None:
+        return network
+    return with_taps(network, find_taps(network, plan.taps, SHAPE))
+
+
 def _plans_for_everything(strategy: Strategy, make: MakeNetwork) -> Iterator[str]:
     network = make(0)
     names = network.group_names
     plan = strategy.plan(names)
     plan.check_network(network)
+    network = _made(plan, make)
     for phase in plan.phases:
         claims = [name for name, _ in network.named_parameters() if _claims(phase, network, name)]
         if len(claims) != len(dict(network.named_parameters())):
@@ -134,10 +145,10 @@ def _each_phase(
     """Each phase, a network after a few steps of it alone, and what that held before."""
     plan = strategy.plan(make(0).group_names)
     for phase in plan.phases:
-        network = make(0)
+        network = _made(plan, make)
         before = _held(network)
         alone = replace(_short(phase), restart=False, distilled=None)  # there is none before it
-        fit(network, Plan(plan.start, (alone,)), *_pictures(), 0)
+        fit(network, Plan(plan.start, (alone,), taps=plan.taps), *_pictures(), 0)
         yield phase, network, before
 
 
@@ -166,7 +177,7 @@ def _repeats(strategy: Strategy, make: MakeNetwork) -> Iterator[str]:
     short = replace(plan, phases=tuple(_short(phase) for phase in plan.phases))
     ends = []
     for noise in (1, 2):
-        network = make(0)
+        network = _made(plan, make)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(noise)  # whatever was drawn before must not matter
             fit(network, short, *_pictures(), 0)
