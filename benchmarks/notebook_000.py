@@ -5,7 +5,7 @@
 Each repeat starts two fresh processes, one after the other: `headstart compare` with one seed and
 all labels (its report included), and the notebook's own steps in Keras: read the same arrays,
 train the source, train from scratch, train the frozen transfer, evaluate both. Prints the median
-seconds of each, their ratio, and the peak memory. Keras needs TensorFlow, which headstart does not:
+seconds of each, their ratio, processor time and peak memory. Keras needs TensorFlow, which headstart does not:
 `pip install -r benchmarks/requirements-peers.txt` into any environment and name its Python.
 """
 
@@ -57,8 +57,8 @@ print(model_B.evaluate(*TB, verbose=0)[1], model_B_on_A.evaluate(*TB, verbose=0)
 """
 
 
-def timed(command: list[str], **environment: str) -> tuple[float, float]:
-    """Seconds and peak memory in MB of a process and its children."""
+def timed(command: list[str], **environment: str) -> tuple[float, float, float]:
+    """Seconds, peak memory in MB and seconds of processor time of a process and its children."""
     started = time.perf_counter()
     process = subprocess.Popen(
         command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL,
@@ -67,7 +67,8 @@ def timed(command: list[str], **environment: str) -> tuple[float, float]:
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{command[0]} ended with status {status}")
-    return time.perf_counter() - started, usage.ru_maxrss / 1024
+    seconds = time.perf_counter() - started
+    return seconds, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime
 
 
 def main() -> None:
@@ -101,7 +102,9 @@ def main() -> None:
     for name, runs in (("headstart", ours), ("Keras on TensorFlow", theirs)):
         print(
             f"{name}: {statistics.median(r[0] for r in runs):.1f} s, "
-            f"peak {statistics.median(r[1] for r in runs):.0f} MB"
+            f"processor {statistics.median(r[2] for r in runs):.1f} s, "
+            f"peak {statistics.median(r[1] for r in runs):.0f} MB",
+            flush=True,
         )
     print(
         f"headstart is {statistics.median(ratios):.2f} times as fast "

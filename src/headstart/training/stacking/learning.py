@@ -79,16 +79,23 @@ class PlainDescent(Learner):
         self._layers = layout.layers(weights)
         self._base = {part: torch.tensor(self.rates(part), dtype=torch.float64) for part in weights}
         self._now = {part: torch.zeros(len(settings), 1, 1) for part in weights}
+        self._factor: float | None = None
+        self._part_of = [
+            layout.part_of(number, "weight" if each.weight is not None else "bias")
+            for number, each in enumerate(self._layers)
+        ]
 
     def begin(self, factor: float) -> None:
         """Set the rates of this step."""
+        if factor == self._factor:
+            return
+        self._factor = factor
         for part, base in self._base.items():
             self._now[part][:, 0, 0] = base * factor
 
     def take(self, layer: int, gradient: Tensor, inputs: Tensor) -> None:
         """Update the layer."""
-        ours = self._layers[layer]
-        part = self.layout.part_of(layer, "weight" if ours.weight is not None else "bias")
+        ours, part = self._layers[layer], self._part_of[layer]
         if part is None:
             return
         gradient.mul_(self._now[part])

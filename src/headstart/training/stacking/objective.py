@@ -1,6 +1,7 @@
 """The losses of a stack, one a trial, and their gradients."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -8,6 +9,29 @@ from torch.nn import functional
 
 from headstart.training.objective import Objective
 from headstart.training.stacking.room import Room
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """What follows from how many rows of each trial are pictures.
+
+    Attributes:
+        counts: So many, (trials,).
+        whole: Whether all rows are.
+        there: Which ones are, (trials, rows).
+        divisor: The counts as numbers to divide by.
+    """
+
+    counts: Tensor
+    whole: bool
+    there: Tensor
+    divisor: Tensor
+
+    @classmethod
+    def of(cls, counts: Tensor, rows: int) -> "_Counted":
+        """For batches with room for so many rows."""
+        there = torch.arange(rows) < counts[:, None]
+        return cls(counts, bool(there.all()), there, counts.to(torch.float32))
 
 
 class Losses:
@@ -30,6 +54,7 @@ class Losses:
         self._weighs = any(bool((weights != 1).any()) for _, weights in tables)
         self._plain = bool((self._targets.sum(dim=1) == 1).all())
         self._first = classes * torch.arange(len(objectives))[:, None]
+        self._counted = _Counted.of(torch.zeros(len(objectives), dtype=torch.int64), 0)
 
     def __call__(
         self, logits: Room, labels: Tensor, counts: Tensor, gradient: Room | None = None
@@ -39,21 +64,22 @@ class Losses:
         Args:
             logits: (trials, rows, classes).
             labels: Class numbers, (trials, rows).
-            counts: How many rows of each trial are pictures; the others count for nothing.
+            counts: How many rows of each trial are pictures; the others count for nothing. Not
+                to be changed in place.
             gradient: Gets the losses' gradients by the logits.
         """
         trials, rows = labels.shape
         chosen = (labels + self._first).reshape(-1)
         targets = self._targets.index_select(0, chosen).view(trials, rows, self._classes)
-        whole = bool((counts == rows).all())
+        known = self._counted
+        if known.counts is not counts or known.there.shape[1] != rows:  # new in few steps only
+            self._counted = _Counted.of(counts, rows)
+        whole, there, divisor = self._counted.whole, self._counted.there, self._counted.divisor
         if not whole:
-            there = torch.arange(rows) < counts[:, None]
             targets = targets * there[:, :, None]
         if self._weighs:
             weights = self._weights.index_select(0, chosen).view(trials, rows)
             divisor = (weights if whole else weights * there).sum(1)
-        else:
-            divisor = counts.to(torch.float32)
         logs = functional.log_softmax(logits.each, -1)
         losses = -(targets * logs).sum((1, 2)) / divisor
         if gradient is not None:
