@@ -90,7 +90,7 @@ def test_the_four_signs_are_seen_where_they_are_and_not_where_they_are_not() -> 
 def test_where_nothing_is_a_sign_is_rarely_claimed_and_intervals_cover_together() -> None:
     claimed, covered, trials = np.zeros(3), 0, 200
     for number in range(trials):
-        found = layer_map([world(NOTHING, 10 * number + k, pictures=60) for k in range(5)])
+        found = layer_map([world(NOTHING, 10 * number + k, pictures=60) for k in range(6)])
         claimed += [sign.answer == "yes" for sign in found.signs[:3]]
         bands = [cut.arms["BnB"] for cut in found.cuts]
         covered += all((b.all_low or 0.0) <= 0 <= (b.all_high or 0.0) for b in bands)
@@ -102,6 +102,54 @@ def test_one_seed_has_no_interval_and_no_sign() -> None:
     found = layer_map([world(yosinski, 0, seeds=1)])
     assert found.cuts[0].arms["AnB"].low is None
     assert {sign.answer for sign in found.signs} == {"cannot tell"}
+    assert found.few == "1 seed, at least 6 are needed"
+
+
+@pytest.mark.parametrize(
+    ("splits", "seeds", "few"),
+    [
+        (1, 2, "2 seeds, at least 6 are needed"),
+        (1, 5, "5 seeds, at least 6 are needed"),
+        (1, 6, ""),
+        (2, 6, "2 class splits, at least 6 are needed"),
+        (5, 2, "5 class splits, at least 6 are needed"),
+        (6, 1, ""),
+    ],
+)
+def test_fewer_than_six_units_answer_nothing_however_clear(
+    splits: int, seeds: int, few: str
+) -> None:
+    found = layer_map([world(yosinski, seed, seeds=seeds) for seed in range(splits)])
+    assert found.few == few
+    assert found.units == (splits if splits > 1 else seeds)
+    falls = found.signs[2]
+    assert falls.number.high is not None
+    if few:
+        assert {sign.answer for sign in found.signs} == {"cannot tell"}
+        assert falls.sentence.startswith(f"{few}; AnB changes by −")
+        assert not any("no dip was found" in sign.sentence for sign in found.signs)
+    else:
+        assert [sign.answer for sign in found.signs] == ["yes"] * 4
+        assert falls.sentence.startswith("AnB changes by −")
+
+
+def test_no_interval_reaches_beyond_what_accuracies_can_differ_by() -> None:
+    right, wrong = np.ones((2, 20)), np.zeros((2, 20))
+    mixed = np.vstack([right[0], wrong[0]])
+    tables: dict[Key, NDArray[np.float64]] = {
+        (BASE, 0): mixed, (AGAIN, 0): mixed[::-1], ("AnB", 1): mixed, ("AnB", 2): mixed[::-1],
+    }  # fmt: skip
+    found = layer_map([World(tables)])
+    assert found.again is not None
+    assert (found.again.value, found.again.low, found.again.high) == (0, -1, 1)
+    arm = found.cuts[1].arms["AnB"]
+    assert (arm.low, arm.high, arm.all_low, arm.all_high) == (-1, 1, -1, 1)
+    (slope,) = found.signs
+    assert (slope.number.low, slope.number.high) == (-1, 1)  # of two neighbours
+    tables["AnB", 3] = mixed[::-1]
+    (slope,) = layer_map([World(tables)]).signs
+    assert slope.number.low == pytest.approx(-0.5)  # from 1 to 0 over two groups
+    assert slope.number.high == pytest.approx(0.5)
 
 
 def test_arms_that_are_not_there_are_passed_over() -> None:

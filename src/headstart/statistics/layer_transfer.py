@@ -12,7 +12,7 @@ A *world* is one class split with its own seeds and test pictures. All numbers a
 of accuracy within pairs (same class split, seed, order, picture). In one world the interval is the
 crossed one, over new seeds and new test pictures. In several the worlds are what is drawn: the t
 interval over the worlds' means, whose spread has that of seeds within it, and that of test pictures
-as far as worlds do not share them.
+as far as worlds do not share them. No interval reaches beyond what accuracies can differ by.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from headstart.errors import RecordsError, StudyError
+from headstart.statistics.paired import counted
 from headstart.statistics.scores import Scores, checked_scores, merge_groups
+from headstart.statistics.sign_flip import MIN_PAIRS
 from headstart.statistics.variance import TINY, Estimate, estimate_mean
 
 Arm = Literal["AnB", "AnB+", "BnB", "BnB+"]
@@ -94,7 +96,7 @@ class Sign:
     Attributes:
         name: In a few words.
         answer: Whether it is to be seen here.
-        sentence: With its number.
+        sentence: With its number, and before it what an answer lacks where units are too few.
         number: What was looked at.
     """
 
@@ -115,6 +117,8 @@ class LayerMap:
         signs: The four signs, as far as their arms are there.
         worlds: How many class splits there are.
         seeds: Of each.
+        units: What is counted: the class splits where there are several, else seeds.
+        few: Why no sign is answered, ``"2 seeds, at least 6 are needed"``; else empty.
     """
 
     cuts: tuple[CutNumbers, ...]
@@ -123,6 +127,8 @@ class LayerMap:
     signs: tuple[Sign, ...]
     worlds: int
     seeds: int
+    units: int
+    few: str
 
 
 def layer_map(
@@ -143,6 +149,10 @@ def layer_map(
     Each over the cuts that all of its arms have. "No" is said where the interval lies below the
     margin (the first two), above minus the margin by the number of cuts (the slope, so that the
     whole fall is within about the margin), or below −margin (the last); "cannot tell" else.
+
+    Fewer than `MIN_PAIRS` units (class splits where there are several, else seeds) answer nothing,
+    whatever their intervals say, which take the spread for a bell curve's: where there is nothing,
+    five fall to the same side 1 time in 16, six 1 in 32. `compare_pairs` has the same minimum.
 
     Args:
         worlds: One, or one for each class split.
@@ -168,6 +178,8 @@ def layer_map(
         signs=tuple(_signs(gaps, margin)),
         worlds=len(worlds),
         seeds=gaps.seeds,
+        units=gaps.units,
+        few=gaps.few,
     )
 
 
@@ -190,6 +202,11 @@ class _Contrasts:
             raise RecordsError("every class split of a map needs the same arms and cuts")
         self.keys = set(worlds[0])
         self.seeds = len(worlds[0][BASE, 0])
+        self.units = len(worlds) if len(worlds) > 1 else self.seeds
+        self.few = ""
+        if self.units < MIN_PAIRS:
+            what = counted(self.units, "class split" if len(worlds) > 1 else "seed")
+            self.few = f"{what}, at least {MIN_PAIRS} are needed"
         self._worlds = worlds
         self._alpha = alpha
 
@@ -199,7 +216,10 @@ class _Contrasts:
         return sorted(set.intersection(*own))
 
     def number(self, weights: Mapping[Key, float], among: int = 1) -> Number:
-        """Σ weight · table, its interval, and the one that holds among so many."""
+        """Σ weight · table, its interval, and the one that holds among so many.
+
+        Both end where accuracies of 0 and 1 would put the sum: at ±1 for a difference.
+        """
         tables = [
             np.asarray(sum(weight * world[key] for key, weight in weights.items()))
             for world in self._worlds
@@ -208,8 +228,10 @@ class _Contrasts:
         if estimate is None:
             return Number(float(np.mean([table.mean() for table in tables])))
         own, wide = (estimate.reach(alpha) for alpha in (self._alpha, self._alpha / among))
-        mean = estimate.mean
-        return Number(mean, mean - own, mean + own, mean - wide, mean + wide)
+        mean, below = estimate.mean, sum(min(weight, 0.0) for weight in weights.values())
+        above = sum(max(weight, 0.0) for weight in weights.values())
+        ends = (mean - own, mean + own, mean - wide, mean + wide)
+        return Number(mean, *(min(max(end, below), above) for end in ends))
 
 
 def _estimate(tables: Sequence[NDArray[np.float64]]) -> Estimate | None:
@@ -258,29 +280,37 @@ def _mean_gap(a: str, b: str, cuts: Sequence[int]) -> dict[Key, float]:
 
 def _signs(gaps: _Contrasts, margin: float) -> list[Sign]:
     """The signs whose arms are there, each over the cuts that all of its arms have."""
-    found = []
+    found: list[Sign] = []
+
+    def judge(name: str, answer: Answer, said: str, number: Number) -> None:
+        if gaps.few:
+            answer, said = "cannot tell", f"{gaps.few}; {said}"
+        found.append(Sign(name, answer, said, number))
+
     dips: Answer = "cannot tell"
     if middle := _middle(gaps.cuts("BnB")):
         number = gaps.number(_mean_gap(BASE, "BnB", middle))
-        dips = _above(number, margin)
+        dips = _answer(number, above=0, below=margin)
         said = f"base B is {_points(number)} points above BnB (mean over {_where(middle)})"
-        found.append(Sign("BnB dips in the middle", dips, said, number))
+        judge("BnB dips in the middle", dips, said, number)
     if middle := _middle(gaps.cuts("BnB", "BnB+")):
         number = gaps.number(_mean_gap("BnB+", "BnB", middle))
         said = f"BnB+ is {_points(number)} points above BnB (mean over {_where(middle)})"
-        answer = _above(number, margin)
-        if answer == "yes" and dips != "yes":
+        answer = _answer(number, above=0, below=margin)
+        if answer == "yes" and dips != "yes" and not gaps.few:
             answer, said = "cannot tell", f"{said}, but no dip was found to recover from"
-        found.append(Sign("BnB+ recovers", answer, said, number))
+        judge("BnB+ recovers", answer, said, number)
     if len(cuts := gaps.cuts("AnB")) > 1:
         number = gaps.number(_slope("AnB", cuts))
+        fall = gaps.number({key: -weight for key, weight in _slope("AnB", cuts).items()})
         said = f"AnB changes by {_points(number)} points with each further group"
-        falls = _above(_negative(number), margin / len(cuts))
-        found.append(Sign("AnB falls with n", falls, said, number))
+        falls = _answer(fall, above=0, below=margin / len(cuts))
+        judge("AnB falls with n", falls, said, number)
     if cuts := gaps.cuts("AnB+"):
         number = gaps.number(_mean_gap("AnB+", BASE, cuts))
         said = f"AnB+ is {_points(number)} points above base B (mean over all cuts)"
-        found.append(Sign("AnB+ at or above base", _not_below(number, margin), said, number))
+        answer = _answer(number, above=-margin, below=-margin)
+        judge("AnB+ at or above base", answer, said, number)
     return found
 
 
@@ -300,24 +330,11 @@ def _slope(arm: str, cuts: Sequence[int]) -> dict[Key, float]:
     return {(arm, cut): float(slope) for cut, slope in zip(cuts, slopes, strict=True)}
 
 
-def _negative(number: Number) -> Number:
-    if number.low is None or number.high is None:
-        return Number(-number.value)
-    return Number(-number.value, -number.high, -number.low)
-
-
-def _above(number: Number, margin: float) -> Answer:
-    """Whether a number is above 0; within the margin of 0 it is not."""
-    if number.low is not None and number.low > 0:
+def _answer(number: Number, *, above: float, below: float) -> Answer:
+    """Yes where all of the interval is above the one, no where all of it is below the other."""
+    if number.low is not None and number.low > above:
         return "yes"
-    return "no" if number.high is not None and number.high < margin else "cannot tell"
-
-
-def _not_below(number: Number, margin: float) -> Answer:
-    """Whether a number is at least as good as 0, but for what does not matter."""
-    if number.low is not None and number.low > -margin:
-        return "yes"
-    return "no" if number.high is not None and number.high < -margin else "cannot tell"
+    return "no" if number.high is not None and number.high < below else "cannot tell"
 
 
 def _points(number: Number) -> str:

@@ -128,7 +128,7 @@ def _check(study: Study, settings: MapSettings) -> None:
     elif needs and source is None:
         problems.append(
             f"map: {' and '.join(sorted(needs))} need a source: add a [source] table, or "
-            "class_splits = 4 to [map], or leave them out of arms"
+            "class_splits = 6 to [map], or leave them out of arms"
         )
     if study.training.batch_norm == "frozen":
         problems.append(
