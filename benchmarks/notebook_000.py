@@ -5,8 +5,9 @@
 Each repeat starts two fresh processes, one after the other: `headstart compare` with one seed and
 all labels (its report included), and the notebook's own steps in Keras: read the same arrays,
 train the source, train from scratch, train the frozen transfer, evaluate both. Prints the median
-seconds of each, their ratio, processor time and peak memory. Keras needs TensorFlow, which headstart does not:
-`pip install -r benchmarks/requirements-peers.txt` into any environment and name its Python.
+seconds of each, their ratio, processor time and peak memory. Keras needs TensorFlow, which
+headstart does not: `pip install -r benchmarks/requirements-peers.txt` into any environment and name
+its Python.
 """
 
 import argparse
