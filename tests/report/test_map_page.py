@@ -1,6 +1,9 @@
 """The map of a study: drawn, gone on with, shown."""
 
+import copy
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,9 +106,7 @@ def test_the_page_shows_lines_table_and_signs(drawn: DepthMap) -> None:
     assert len(points) == 2 * 2 * 4
     first = drawn.numbers[0]["cuts"][0]["arms"]["AnB"]
     row = points[(points["line"] == "AnB") & (points["cut"] == 1)].iloc[0]
-    assert (row["value"], row["low"]) == pytest.approx(
-        (100 * first["value"], 100 * first["all_low"])
-    )
+    assert row["value"] == pytest.approx(100 * first["value"])
     made = figure.figure(content)
     assert made is not None
     assert len(made.numbers.rows) == 2 * (1 + 2 * (4 + 3))
@@ -115,6 +116,46 @@ def test_the_page_shows_lines_table_and_signs(drawn: DepthMap) -> None:
     assert "Nothing could be compared" not in html
     assert "split-1: " in html
     assert len(repr(drawn).splitlines()) == 2 + 8
+
+
+def test_two_class_splits_have_no_bands_and_the_caption_says_why(drawn: DepthMap) -> None:
+    content = map_content(drawn)
+    points = figure.map_points(content)
+    assert points[["low", "high"]].isna().all(axis=None)
+    made = figure.figure(content)
+    assert made is not None
+    assert "Bands are" not in made.reading
+    assert "no band where an interval spans more than 100 points or rests on fewer" in made.reading
+    assert made.reading.endswith(
+        "No sign can be told from 2 class splits, at least 6 are needed: what is seen may be luck."
+    )
+    assert {sign["answer"] for entry in drawn.numbers for sign in entry["signs"]} == {"cannot tell"}
+
+
+def test_bands_are_drawn_where_they_say_something_and_leave_the_lines_legible(
+    drawn: DepthMap,
+) -> None:
+    told = copy.deepcopy(drawn.numbers[:1])
+    told[0] |= {"units": 6, "few": ""}
+    told[0]["again"] |= {"low": -0.4, "high": 0.45}
+    for cut in told[0]["cuts"]:
+        for value, numbers in enumerate(cut["arms"].values()):
+            numbers |= {"value": value / 100, "all_low": -0.05, "all_high": 0.06}
+    told[0]["cuts"][1]["arms"]["AnB"] |= {"all_low": -0.6, "all_high": 0.45}
+    content = map_content(drawn)
+    content = replace(content, summary={**content.summary, "map": told})
+    points = figure.map_points(content).set_index(["line", "cut"])
+    assert tuple(points.loc[("BnB+", 2), ["low", "high"]]) == pytest.approx((-5, 6))
+    assert points.loc[("AnB", 2), ["low", "high"]].isna().all()
+    made = figure.figure(content)
+    assert made is not None
+    assert "Bands are 95% intervals that hold together" in made.reading
+    assert "may be luck" not in made.reading
+    (arms,) = made.panels[-1].charts
+    ticks = [int(tick) for tick in re.findall(r">\+(\d+)<", arms.wide)]
+    assert 3 <= max(ticks) <= 9  # lines span 3 points, and bands stretch that by 6 to each side
+    ((top, height),) = re.findall(r'd="M[\d.]+,([-\d.]+)h[\d.]+v([\d.]+)h', arms.wide)
+    assert (float(top), float(height)) == (0, 300)  # as high as the chart, and no higher
 
 
 def test_an_ordinary_study_has_no_map_and_one_with_arms_shows_it(

@@ -1,8 +1,9 @@
 """The map of layer transfer: what copying the lower groups is worth, cut by cut."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from headstart.report import palette, words
@@ -14,6 +15,12 @@ from headstart.report.svg import TIP
 from headstart.report.tables import LABELS, Column, Table, table
 
 LEFT = 48
+FEWEST_UNITS, WIDEST = 3, 100.0
+"""A band from fewer class splits or seeds, or over more points, says nothing and is left out."""
+MOST_BAND = 2.0
+"""How far bands may stretch the scale to each side, in heights of what the lines span."""
+NOTHING = (float("nan"), float("nan"))
+
 ARMS = {
     "AnB+": palette.SERIES[1][0],
     "AnB": palette.SERIES[5][0],
@@ -55,7 +62,8 @@ def map_points(content: ReportContent, part: str = "arms") -> pd.DataFrame:
 
     Returns:
         Columns `labels` (the budget's words), `line` (an arm), `cut`, `group`, `value`, `low,
-        high` (the interval that holds together with those of the line's other cuts; NaN without).
+        high` (the interval that holds together with those of the line's other cuts; NaN without,
+        and where it says nothing: see `FEWEST_UNITS`).
     """
     view = next(view for view in VIEWS.values() if view.part == part)
     rows = [
@@ -64,7 +72,8 @@ def map_points(content: ReportContent, part: str = "arms") -> pd.DataFrame:
             name,
             int(cut["cut"]),
             str(cut["group"]),
-            *(_points(cut[part][key][end]) for end in ("value", "all_low", "all_high")),
+            _points(cut[part][key]["value"]),
+            *(_band(cut[part][key], entry["units"], "all_") or NOTHING),
         )
         for entry in content.summary.get("map", ())
         for cut in entry["cuts"]
@@ -80,26 +89,58 @@ def figure(content: ReportContent) -> Figure | None:
     maps: Sequence[Mapping[str, Any]] = content.summary.get("map", ())
     if not maps:
         return None
-    panels = []
+    panels, bands = [], []
     for name, view in VIEWS.items():
         points = map_points(content, view.part)
+        bands += list(points["low"].notna())
         if len(points):
             drawn = chart(content, _drawing(points, view, maps), _alternative(points))
             panels.append(Panel(name, (drawn,)))
     return Figure(
         slug="map",
         title="What each layer is worth",
-        reading=(
-            "The lowest groups of a network are copied, as many as the scale below says, and all "
-            "above them is grown anew. From the source: AnB freezes what was copied, AnB+ lets it "
-            "learn. From a network trained from scratch on the same task: BnB and BnB+, the "
-            "controls. Upright is the difference to training from scratch in points of accuracy, "
-            f"within pairs; bands are {content.interval_name}s that hold together for all cuts of "
-            "a line. The shaded band about zero is where training from scratch once more lands."
-        ),
+        reading=_reading(maps, content.interval_name, bands),
         panels=tuple(panels),
         numbers=_numbers(maps, content.interval_name),
     )
+
+
+def _reading(maps: Sequence[Mapping[str, Any]], interval: str, bands: Sequence[bool]) -> str:
+    """How to read what is drawn of it, with a warning where there is too little for an answer."""
+    said = [
+        "The lowest groups of a network are copied, as many as the scale below says, and all "
+        "above them is grown anew. From the source: AnB freezes what was copied, AnB+ lets it "
+        "learn. From a network trained from scratch on the same task: BnB and BnB+, the "
+        "controls. Upright is the difference to training from scratch in points of accuracy, "
+        "within pairs."
+    ]
+    if any(bands):
+        said.append(
+            f"Bands are {interval}s that hold together for all cuts of a line, as far as the "
+            "figure reaches."
+        )
+    if any(_again(entry) for entry in maps):
+        said.append("The shaded band about zero is where training from scratch once more lands.")
+    if not all(bands):
+        said.append(
+            f"There is no band where an interval spans more than {WIDEST:g} points or rests on "
+            f"fewer than {FEWEST_UNITS} class splits or seeds."
+        )
+    fewest = min(maps, key=lambda entry: int(entry["units"]))
+    if fewest["few"]:
+        said.append(f"No sign can be told from {fewest['few']}: what is seen may be luck.")
+    return " ".join(said)
+
+
+def _band(numbers: Mapping[str, Any], units: int, which: str = "") -> tuple[float, float] | None:
+    """An interval's ends in points, where it is worth a band."""
+    low, high = _points(numbers[f"{which}low"]), _points(numbers[f"{which}high"])
+    return (low, high) if units >= FEWEST_UNITS and high - low <= WIDEST else None
+
+
+def _again(entry: Mapping[str, Any]) -> tuple[float, float] | None:
+    """What luck does, where that is worth a band."""
+    return None if entry["again"] is None else _band(entry["again"], entry["units"])
 
 
 def _points(share: object) -> float:
@@ -108,21 +149,31 @@ def _points(share: object) -> float:
 
 
 def _drawing(points: pd.DataFrame, view: _View, maps: Sequence[Mapping[str, Any]]) -> Any:
-    again = {
-        words.labels(budget(entry["labels"])): entry["again"] if view.part == "arms" else None
+    luck = {
+        words.labels(budget(entry["labels"])): _again(entry) if view.part == "arms" else None
         for entry in maps
     }
+    bands = [end for band in luck.values() for end in band or NOTHING]
+    room = _room(points["value"], [*bands, *points["low"], *points["high"]])
+    shown = points.assign(**points[["low", "high"]].clip(room.low, room.high))
 
     def draw(drawing: Drawing) -> Spec:
-        room = extent([0.0, *points[["value", "low", "high"]].stack()], ticks=6, least=1.0)
         frame = _Frame(room, view.colours, named=points["labels"].nunique() > 1)
         charts = [
-            _chart(drawing, str(labels), own, frame, again[str(labels)])
-            for labels, own in points.groupby("labels", sort=False)
+            _chart(drawing, str(labels), own, frame, luck[str(labels)])
+            for labels, own in shown.groupby("labels", sort=False)
         ]
         return drawing.specification(charts)
 
     return draw
+
+
+def _room(values: Iterable[float], bands: Sequence[float]) -> Extent:
+    """The scale of a tab: all lines and zero, and bands as far as the lines stay legible."""
+    values = [0.0, *values]
+    low, high = min(values), max(values)
+    most = MOST_BAND * max(high - low, 1.0)
+    return extent([*values, *np.clip(bands, low - most, high + most)], ticks=6, least=1.0)
 
 
 class _Frame(NamedTuple):
@@ -138,7 +189,7 @@ def _chart(
     labels: str,
     points: pd.DataFrame,
     frame: _Frame,
-    again: Mapping[str, float | None] | None,
+    luck: tuple[float, float] | None,
 ) -> Spec:
     height = 300 if drawing.wide else 260
     start, end = LEFT + 12, drawing.width - (112 if drawing.wide else 92)
@@ -161,7 +212,7 @@ def _chart(
     domain = {"domain": list(frame.colours), "range": list(frame.colours.values())}
     colour = field("line", scale=domain, legend=None)
     layers = [
-        *_ground(drawing, y, again, end),
+        *_ground(drawing, frame.room, y, luck, end),
         *_lines(drawing, points, x, y, colour),
         *_ends(drawing, points, frame.room, y, colour, height),
     ]
@@ -170,14 +221,14 @@ def _chart(
 
 
 def _ground(
-    drawing: Drawing, y: Spec, again: Mapping[str, float | None] | None, end: float
+    drawing: Drawing, room: Extent, y: Spec, luck: tuple[float, float] | None, end: float
 ) -> list[Spec]:
     """The zero line, and about it what luck does."""
     sides = {"x": at(LEFT + 12), "x2": at(end)}
     zero = drawing.data(pd.DataFrame({"value": [0.0]}))
     layers = [layer(zero, "rule", {"color": palette.MUTED[0]}, **sides, y=y)]
-    if again is not None and again["low"] is not None:
-        band = pd.DataFrame({"low": [_points(again["low"])], "high": [_points(again["high"])]})
+    if luck is not None:
+        band = pd.DataFrame([luck], columns=["low", "high"]).clip(room.low, room.high)
         ends = {"y": y | {"field": "low"}, "y2": {"field": "high"}}
         look = {"color": palette.BAND[0], "opacity": 1}
         layers.insert(0, layer(drawing.data(band), "rect", look, **sides, **ends))
@@ -193,11 +244,10 @@ def _lines(drawing: Drawing, points: pd.DataFrame, x: Spec, y: Spec, colour: Spe
         )
     ]
     data = drawing.data(points.assign(tip=tips))
-    known = drawing.data(points.dropna(subset=["low", "high"]))
     ends = {"y": y | {"field": "low"}, "y2": {"field": "high"}}
     dot, told = {"size": 54, "opacity": 1}, field("tip")
     return [
-        layer(known, "area", {"opacity": 0.16}, x=x, **ends, color=colour),
+        layer(data, "area", {"opacity": 0.16}, x=x, **ends, color=colour),
         layer(data, "line", {"strokeWidth": 2.5, "opacity": 1}, x=x, y=y, color=colour),
         layer(data, "circle", dot, x=x, y=y, color=colour, description=told),
     ]
@@ -248,7 +298,7 @@ def _numbers(maps: Sequence[Mapping[str, Any]], interval: str) -> Table:
         interval,
         "Together with the line’s other cuts",
     ]
-    notes = []
+    notes = ["Intervals are cut at ±100 points."]
     for entry in maps:
         named = f"{words.labels(budget(entry['labels']))}: " if several else ""
         notes += [f"{named}{depth['sentence']}." for depth in entry["depths"]]
