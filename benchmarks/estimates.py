@@ -43,12 +43,12 @@ def compared(name: str, turn: int, folder: Path) -> list[Row]:
     rows: list[Row] = []
 
     def noted(
-        workplace: Workplace, found: Explanation, took: Mapping[Kind, Sequence[float]]
+        workplace: Workplace, found: Explanation, took: Mapping[Kind | str, Sequence[float]]
     ) -> None:
         learn_from(workplace, found, took)
         expected = {job.kind: job.seconds for job in found.jobs}
         for kind, seconds in took.items():
-            what = "source" if kind[0] is None else f"{kind[0]}, {kind[1]} labels"
+            what = kind_words(kind)
             rows.append((f"{study_name(file)}: {what}", turn, expected[kind], median(seconds)))
 
     def told(progress: Progress) -> None:
@@ -62,6 +62,13 @@ def compared(name: str, turn: int, folder: Path) -> list[Row]:
         shown = f"{what:<60}{turn:>5}{estimate:>10.2f}{took:>8.2f}{took / estimate:>7.2f}"
         print(shown, flush=True)
     return rows
+
+
+def kind_words(kind: Kind | str) -> str:
+    """What kind of job, in words."""
+    if isinstance(kind, str):
+        return f"features at {kind}"
+    return "source" if kind[0] is None else f"{kind[0]}, {kind[1]} labels"
 
 
 def study_name(file: str) -> str:

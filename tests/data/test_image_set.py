@@ -194,6 +194,15 @@ def test_hashes_are_equal_exactly_where_pixels_are(pixels: np.ndarray) -> None:
     assert np.array_equal(hashes[:, None] == hashes[None], same)
 
 
+def test_hashes_of_some_pictures_are_those_of_all_and_taken_once() -> None:
+    images, whole = (ImageSet.from_arrays(GREY, [0] * 5, class_names=["a"]) for _ in range(2))
+    rows = np.array([3, 1, 3])
+    assert np.array_equal(images.hashes_of(rows), whole.hashes[rows])
+    images._hashed[1] = b"taken before"
+    assert images.hashes_of(rows).tolist()[1] == b"taken before"
+    assert np.array_equal(images.hashes_of(np.array([0, 2, 4])), whole.hashes[[0, 2, 4]])
+
+
 def test_hashes_tell_shapes_apart_but_not_sets() -> None:
     wide = ImageSet.from_arrays(np.zeros((1, 2, 6), dtype=np.uint8), [0])
     tall = ImageSet.from_arrays(np.zeros((1, 6, 2), dtype=np.uint8), [0])

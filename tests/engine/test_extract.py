@@ -131,6 +131,26 @@ def test_the_way_is_measured_once_and_remembered(
     assert len(asked) == 2
 
 
+def test_other_weights_are_as_fast_and_only_asked_whether_they_give_the_same(
+    monkeypatch: pytest.MonkeyPatch, measured: Measured
+) -> None:
+    """One making: PyTorch takes 4 seconds a block, ONNX Runtime 1, and for no weights otherwise."""
+    timed = iter([4.0, 1.0, 1.0, 4.0, 1.0, 4.0])
+    monkeypatch.setattr(
+        fastest_module, "_timed", lambda compute, pictures: (next(timed), compute(pictures))
+    )
+    monkeypatch.setattr(fastest_module, "_CLEARLY_FASTER", 1.2)
+    ways = []
+    for weights, change in (("a", 0.0), ("b", 0.0), ("c", 1.0), ("b", 0.0)):
+        other = _other(lambda values, change=change: values + change)  # type: ignore[misc]
+        monkeypatch.setattr(fastest_module, "_with_onnx_runtime", other)
+        ways.append(fastest(network().eval(), weights, block, 10, measured, "making"))
+    assert ways == [ONNX_RUNTIME, ONNX_RUNTIME, PYTORCH, ONNX_RUNTIME]
+    assert [way.seconds for way in ways] == [1.0, 1.0, 4.0, 1.0]
+    monkeypatch.setattr(fastest_module, "_CLEARLY_FASTER", 1e9)
+    assert fastest(network().eval(), "d", block, 10, measured, "making") == PYTORCH
+
+
 def test_the_way_does_not_depend_on_what_was_asked_before(
     monkeypatch: pytest.MonkeyPatch, measured: Measured
 ) -> None:

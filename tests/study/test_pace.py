@@ -8,9 +8,10 @@ import pytest
 from headstart.data.image_set import ImageSet
 from headstart.data.tasks import Budget
 from headstart.report.results import Results
-from headstart.study.jobs import Job
-from headstart.study.pace import Kind, Pace, kind, pictures_trained_on
+from headstart.study.jobs import Job, Stack
+from headstart.study.pace import Kind, Pace, TimedRunner, kind, pictures_trained_on
 from headstart.study.records import Records, TrialKey
+from headstart.study.runner import InlineRunner
 from headstart.study.spec import Study
 from headstart.study.workplace import Workplace
 
@@ -106,3 +107,36 @@ def test_pictures_are_counted_as_they_are_trained_on(
         assert (row["steps"] - row["epochs"]) * batch < pictures <= row["steps"] * batch
     for row in sources.values():
         assert (row["steps"] - row["epochs"]) * 32 < counted[None, "all"] <= row["steps"] * 32
+
+
+def test_whoever_makes_features_does_not_seem_to_take_longer(
+    small_study: Make,
+    digits: ImageSet,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What they took is told by itself, once, though the first trial to come makes them."""
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "kept"))
+    workplace = Workplace(small_study(study={"seeds": 1}), lambda: digits, folder)
+    runner = TimedRunner(InlineRunner(workplace))
+    trial = Job(0, TrialKey("frozen", 0, 60), needs_source=True)
+    for job in (Job(0), trial, trial):
+        runner.submit(Stack((job,)))
+        ((_, ended),) = runner.finished()
+        assert ended.work >= 0
+    cuts = [each for each in runner.took if isinstance(each, str)]
+    assert cuts
+    assert all(len(runner.took[cut]) == 1 for cut in cuts)
+    assert len(runner.took["frozen", 60]) == 2
+    assert len(runner.took[None, "all"]) == 1
+
+
+def test_what_is_spent_on_features_is_taken_out_once(
+    small_study: Make, digits: ImageSet, folder: Path
+) -> None:
+    workplace = Workplace(small_study(study={"seeds": 1}), lambda: digits, folder)
+    assert workplace.spent_on_features() == {}
+    workplace.keeper.spent["body_pool_1"] = 2.0
+    assert workplace.spent_on_features() == {"body_pool_1": 2.0}
+    assert workplace.spent_on_features() == {}

@@ -65,12 +65,25 @@ class ImageSet:
     @cached_property
     def hashes(self) -> NDArray[np.bytes_]:
         """A content hash a picture, shape (N,), dtype S16: equal pixels have equal hashes."""
+        return self.hashes_of(np.arange(len(self)))
+
+    def hashes_of(self, rows: NDArray[np.int64]) -> NDArray[np.bytes_]:
+        """The content hashes of some pictures; none is taken twice.
+
+        Args:
+            rows: Row numbers, shape (N,).
+        """
         shape = repr(self.picture_shape).encode()
-        digests = [
-            hashlib.blake2b(picture.tobytes(), digest_size=8, key=shape).hexdigest()
-            for picture in self.pictures
-        ]
-        return np.array(digests, dtype="S16")
+        pictures = np.asarray(self.pictures)  # a memory map would make a map of every picture
+        for row in np.unique(rows[self._hashed[rows] == b""]).tolist():
+            digest = hashlib.blake2b(pictures[row].tobytes(), digest_size=8, key=shape)
+            self._hashed[row] = digest.hexdigest().encode()
+        return self._hashed[rows]
+
+    @cached_property
+    def _hashed(self) -> NDArray[np.bytes_]:
+        """The content hashes that were taken so far; empty for other pictures."""
+        return np.zeros(len(self), dtype="S16")
 
     @classmethod
     def from_arrays(

@@ -1,8 +1,6 @@
 """Costs: what a picture takes on its way through a network, counted; what the machine can do."""
 
 import math
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ from torch import Tensor, nn
 
 from headstart.data.picture_cache import PictureCache
 from headstart.engine.fastest import in_evaluation
-from headstart.engine.measured import Measured
+from headstart.engine.measured import Measured, work_clock
 from headstart.strategies.head_solver import HeadSolver
 
 _AT_A_TIME = 3  # tensors that are alive while one step is computed: its input, output and workspace
@@ -76,37 +74,36 @@ class Rates:
     Attributes:
         flops: Floating-point operations of one thread in products of matrices.
         copied: Bytes copied in memory.
-        written: Bytes written into the cache folder.
     """
 
     flops: float
     copied: float
-    written: float
 
 
 def calibrated(cache: PictureCache, *, anew: bool = False) -> Rates:
     """This machine's rates, measured once and remembered.
 
     Args:
-        cache: Where they are remembered, and where it is measured how fast files are written.
+        cache: Where they are remembered.
         anew: Measure even if they are known.
     """
     memory = Measured.of(cache)
-    known = None if anew else memory.recall("rates")
+    known = None if anew else memory.recall("machine-rates")
     if known is None:
-        known = [_flop_rate(), _copy_rate(), _write_rate(cache)]
-        memory.remember(known, "rates")
+        known = [_flop_rate(), _copy_rate()]
+        memory.remember(known, "machine-rates")
     return Rates(*known)
 
 
 def _per_second(amount: float, work: Callable[[], object]) -> float:
-    """The best of five turns, the first of which is not counted."""
+    """The best of five turns of one thread, the first of which is not counted."""
+    clock = work_clock(1)
     work()
     times = []
     for _ in range(5):
-        started = time.perf_counter()
+        started = clock()
         work()
-        times.append(time.perf_counter() - started)
+        times.append(clock() - started)
     return amount / max(min(times), 1e-9)
 
 
@@ -123,19 +120,6 @@ def _flop_rate() -> float:
 def _copy_rate() -> float:
     block = np.ones(2**25, dtype=np.uint8)
     return _per_second(block.nbytes, block.copy)
-
-
-def _write_rate(cache: PictureCache) -> float:
-    data = bytes(2**24)
-
-    def write() -> None:
-        with tempfile.TemporaryFile(dir=cache.folder if cache.folder.is_dir() else None) as file:
-            file.write(data)
-
-    try:
-        return _per_second(len(data), write)
-    except OSError:  # then nothing is written, and that takes no time
-        return math.inf
 
 
 def solving_flops(solver: HeadSolver, pictures: int, numbers: int, classes: int) -> float:

@@ -10,7 +10,6 @@ again, and from how many pictures the study has, whichever of them are wanted no
 part of what features are found by. Where nothing can be remembered, PyTorch is taken.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -19,7 +18,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from headstart.engine.measured import Measured
+from headstart.engine.measured import Measured, work_clock
 from headstart.errors import NetworkError
 from headstart.networks.onnx_files import answer_of, has_onnx, onnx_bytes, onnx_session
 
@@ -67,6 +66,7 @@ def fastest(
     block: Callable[[], Tensor],
     blocks: int,
     measured: Measured,
+    making: str | None = None,
 ) -> Way:
     """The way to take, measured on the first pictures unless it is known from before.
 
@@ -77,46 +77,56 @@ def fastest(
         blocks: How many blocks the pictures of the whole study would fill; the same as often as it
             is asked for one of its prefixes.
         measured: Where the choice is remembered.
+        making: The same for prefixes that differ in their weights only, which are as fast as each
+            other; `made_by` when omitted.
     """
     if not has_onnx():
         return PYTORCH
-    key = ("way", made_by, version("onnxruntime"), torch.__version__)
-    known = measured.recall(*key)
-    if known is None or _is_open(known, blocks):
+    versions = version("onnxruntime"), torch.__version__
+    key = ("way", making or made_by, *versions)
+    alike = ("alike", made_by, *versions)
+    known, same = measured.recall(*key), measured.recall(*alike)
+    if known is None or _is_open(known, blocks, same):
         with measured.measuring() as can_be_kept:
-            known = measured.recall(*key)  # by another process, while this one waited
-            if can_be_kept and (known is None or _is_open(known, blocks)):
-                known = _measure(prefix, block(), blocks, known)
-                if not measured.remember(known, *key):
+            # Another process may have measured while this one waited.
+            known, same = measured.recall(*key), measured.recall(*alike)
+            if can_be_kept and (known is None or _is_open(known, blocks, same)):
+                known, same = _measure(prefix, block(), blocks, known)
+                kept = same is None or measured.remember(same, *alike)
+                if not (kept and measured.remember(known, *key)):
                     known = None
-    return PYTORCH if known is None else _chosen(known, blocks)
+    return PYTORCH if known is None else _chosen(known, blocks, same)
 
 
-def _is_open(known: dict[str, float | None], blocks: int) -> bool:
-    """Whether the other way was not tried yet, and now is worth it."""
-    return _is_long(known, blocks) and "ONNX Runtime" not in known
+def _is_open(known: dict[str, float | None], blocks: int, same: bool | None) -> bool:
+    """Whether it is still to be tried if the other way pays, or gives the same numbers."""
+    if not _is_long(known, blocks):
+        return False
+    return "ONNX Runtime" not in known or (_pays(known) and same is None)
 
 
 def _is_long(known: dict[str, float | None], blocks: int) -> bool:
     return (known["PyTorch"] or 0.0) * blocks >= _WORTH_TRYING_S
 
 
-def _chosen(known: dict[str, float | None], blocks: int) -> Way:
+def _pays(known: dict[str, float | None]) -> bool:
     ours, theirs = known["PyTorch"], known.get("ONNX Runtime")
-    if ours is None or theirs is None or not _is_long(known, blocks):
-        return replace(PYTORCH, seconds=ours or 0.0)
-    if ours > _CLEARLY_FASTER * theirs:
-        return replace(ONNX_RUNTIME, seconds=theirs)
-    return replace(PYTORCH, seconds=ours)
+    return ours is not None and theirs is not None and ours > _CLEARLY_FASTER * theirs
+
+
+def _chosen(known: dict[str, float | None], blocks: int, same: bool | None) -> Way:
+    if _is_long(known, blocks) and _pays(known) and same:
+        return replace(ONNX_RUNTIME, seconds=known["ONNX Runtime"] or 0.0)
+    return replace(PYTORCH, seconds=known["PyTorch"] or 0.0)
 
 
 def _measure(
     prefix: nn.Module, pictures: Tensor, blocks: int, before: dict[str, float | None] | None
-) -> dict[str, float | None]:
-    """Seconds of a block by each way; None for one that cannot be taken.
+) -> tuple[dict[str, float | None], bool | None]:
+    """Seconds of a block by each way, None for one that cannot be taken; whether they are alike.
 
-    Those of PyTorch stay as they were measured before, and the others are told at that pace, so
-    that what was chosen for fewer blocks stays.
+    What was measured before stays, and PyTorch's seconds tell the pace of the others, so that what
+    was chosen for fewer blocks, or other weights, stays.
     """
     ours = in_evaluation(prefix)
     with torch.inference_mode():
@@ -124,32 +134,33 @@ def _measure(
         seconds, expected = _timed(ours, pictures)
     known = before or {"PyTorch": seconds}
     if not _is_long(known, blocks):
-        return known
-    theirs = _tried(prefix, pictures, expected)
+        return known, None
+    theirs, same = _tried(prefix, pictures, expected)
     pace = (known["PyTorch"] or 0.0) / seconds
-    return {**known, "ONNX Runtime": None if theirs is None else theirs * pace}
+    return {"ONNX Runtime": None if theirs is None else theirs * pace, **known}, same
 
 
-def _tried(prefix: nn.Module, pictures: Tensor, expected: Tensor) -> float | None:
-    """Seconds of a block by ONNX Runtime; None where that cannot be taken."""
+def _tried(prefix: nn.Module, pictures: Tensor, expected: Tensor) -> tuple[float | None, bool]:
+    """Seconds of a block by ONNX Runtime, None where that cannot be taken; whether it is alike."""
     theirs = _with_onnx_runtime(prefix, pictures) if len(pictures) > 1 else None
     if theirs is None:
-        return None
+        return None, False
     try:
         theirs(pictures)
         seconds, found = _timed(theirs, pictures)
     except NetworkError:
-        return None
+        return None, False
     alike = found.shape == expected.shape and bool(
         (found - expected).abs().max() <= _TOLERANCE * expected.abs().max()
     )
-    return seconds if alike else None
+    return seconds, alike
 
 
 def _timed(compute: Compute, pictures: Tensor) -> tuple[float, Tensor]:
-    started = time.perf_counter()
+    clock = work_clock(torch.get_num_threads())
+    started = clock()
     features = compute(pictures)
-    return time.perf_counter() - started, features
+    return clock() - started, features
 
 
 def in_evaluation(prefix: nn.Module) -> Compute:

@@ -175,6 +175,18 @@ def kept_features(
     return found if isinstance(found, MappedFeatures) else None
 
 
+def rehearse(wanted: Wanted, fill: Fill) -> None:
+    """Keep features in a place that is gone afterwards, to see how long that takes.
+
+    Raises:
+        OSError: If there is no room for them.
+    """
+    with tempfile.TemporaryDirectory(prefix="headstart-") as folder:
+        place = Path(folder) / _NUMBERS
+        _make(place, wanted, fill)
+        _opened(place, wanted, None)
+
+
 def _place(wanted: Wanted, cache: PictureCache) -> Path:
     made_by, pictures = (
         sha256(text).hexdigest()[:32]
@@ -216,29 +228,33 @@ def _write(
     file: IO[bytes], wanted: Wanted, fill: Fill, known: dict[bytes, Features]
 ) -> tuple[list[int], int]:
     """Write every picture's features; the rows' checksums, and how many were computed."""
-    missing = np.array(
-        [n for n, each in enumerate(wanted.hashes.tolist()) if each not in known], dtype=np.int64
-    )
-    fresh = _rows(fill(missing)) if len(missing) else iter(())
-    sums = []
-    for each in wanted.hashes.tolist():
-        row = known[each] if each in known else next(fresh)
-        data = np.ascontiguousarray(row, dtype=np.float32)
-        if data.shape != wanted.shape or not np.isfinite(data).all():
+    sums: list[int] = []
+    numbers = int(np.prod(wanted.shape, dtype=np.int64))
+    for block in _blocks(wanted, fill, known):
+        data = np.ascontiguousarray(block, dtype=np.float32)
+        if data.shape[1:] != wanted.shape or not np.isfinite(data).all():
             raise TrainingError(
-                f"features of shape {data.shape} came, expected {wanted.shape}"
-                if data.shape != wanted.shape
+                f"features of shape {data.shape[1:]} came, expected {wanted.shape}"
+                if data.shape[1:] != wanted.shape
                 else "the source makes features of these pictures that are not finite numbers: "
                 "look at its weights and at how the pictures are scaled"
             )
-        sums.append(zlib.crc32(data.data))
+        sums += [zlib.crc32(row.data) for row in data.reshape(len(data), numbers)]
         file.write(data.data)
-    return sums, len(missing)
+    return sums, sum(each not in known for each in wanted.hashes.tolist())
 
 
-def _rows(blocks: Iterator[Features]) -> Iterator[Features]:
-    for block in blocks:
-        yield from block
+def _blocks(wanted: Wanted, fill: Fill, known: dict[bytes, Features]) -> Iterator[Features]:
+    """Every picture's features in order: what is known, and what is computed."""
+    hashes = wanted.hashes.tolist()
+    missing = np.array([n for n, each in enumerate(hashes) if each not in known], dtype=np.int64)
+    computed = fill(missing) if len(missing) else iter(())
+    if len(missing) == len(hashes):
+        yield from computed
+        return
+    fresh = (row for block in computed for row in block)
+    for each in hashes:
+        yield (known[each] if each in known else next(fresh))[None]
 
 
 def _older(place: Path, wanted: Wanted) -> dict[bytes, Features]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -30,7 +31,7 @@ from headstart.engine.feature_store import (
     keep_features,
     kept_features,
 )
-from headstart.engine.measured import Measured
+from headstart.engine.measured import Measured, work_clock
 from headstart.networks.groups import Network, weights_hash
 from headstart.strategies.plan import Phase, Plan
 from headstart.training.augmented import ChangedPictures, SomeViews
@@ -53,6 +54,7 @@ class Keeper:
         disk: Bytes that one entry of features may take; None where only the cache's limit holds.
         memory: Bytes that may stay in this process's memory of features that are read.
         warned: What a user was told, once each.
+        spent: Cut → seconds that making its features took, until somebody takes them out.
     """
 
     images: ImageSet
@@ -62,6 +64,7 @@ class Keeper:
     disk: int | None = None
     memory: int | None = None
     warned: dict[str, None] = field(default_factory=dict)
+    spent: dict[str, float] = field(default_factory=dict)
     _cuts: Cuts | None = None
     _held: dict[tuple[str, bytes], Kept] = field(default_factory=dict)
     _full: set[tuple[int, int]] = field(default_factory=set)
@@ -117,6 +120,8 @@ class Keeper:
         Raises:
             NoRoomError: If there is room for them nowhere.
         """
+        clock = work_clock(0 if pictures.device.type == "cuda" else torch.get_num_threads())
+        started = clock()
         needed = self._needed(network, cut, pictures, rows)
         key = (needed.wanted.made_by, rows.tobytes())
         held = self._held.get(key)
@@ -127,6 +132,9 @@ class Keeper:
 
             held = self._kept(needed.wanted, fill)
             self._held = {key: held}  # the last one only
+            if held.computed:
+                spent = clock() - started
+                self.spent[cut.name] = self.spent.get(cut.name, 0.0) + spent
         self._used[cut] = None
         return held
 
@@ -153,7 +161,7 @@ class Keeper:
         count = len(self.images) if len(rows) else 0  # so that the way is the same for all rows
         way, made_by = self._way(halves, pictures, lambda: pictures.of_rows(rows), count, block)
         shape = stored_shape(cut, pictures)
-        wanted = Wanted(made_by, self.images.hashes[rows], shape, self._about(cut, way))
+        wanted = Wanted(made_by, self.images.hashes_of(rows), shape, self._about(cut, way))
         return _Needed(wanted, halves, way, block)
 
     def _extracted(
@@ -208,7 +216,7 @@ class Keeper:
         way, made_by = self._way(
             halves, views.batches, lambda: SomeViews(views, np.arange(count)), count, block
         )
-        hashes = views.hashes(self.images.hashes[views.batches.rows])
+        hashes = views.hashes(self.images.hashes_of(views.batches.rows))
         return self._kept(
             Wanted(made_by, hashes, cut.shape, f"views, {self._about(cut, way)}"),
             lambda numbers: extract(
@@ -242,6 +250,7 @@ class Keeper:
                 lambda: a_block(shown(), 0, block),
                 math.ceil(count / block),
                 Measured.of(self.cache),
+                f"{halves.code}\n{self.images.picture_shape}\n{pictures.channels_last}\n{block}",
             )
         return way, f"{made_by}\n{way} {pictures.device.type} float32"
 

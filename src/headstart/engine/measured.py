@@ -8,8 +8,9 @@ trusted.
 
 import os
 import platform
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -120,6 +121,18 @@ def machine() -> str:
     except OSError:  # there is no such file on other systems
         pass
     return f"{model}, {os.cpu_count() or 1} processors"
+
+
+def work_clock(threads: int) -> Callable[[], float]:
+    """The clock that estimates, and what jobs took, are told by.
+
+    Where one thread does the work it is this process's processor time, so that other work on the
+    machine is in neither of them; with more threads, or on a GPU, it can only be wall time.
+
+    Args:
+        threads: That do the work; 0 for a GPU.
+    """
+    return time.process_time if threads == 1 else time.perf_counter
 
 
 def _newest(values: dict[str, Any]) -> dict[str, Any]:

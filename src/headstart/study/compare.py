@@ -210,11 +210,13 @@ def _train(
         listener(Progress("training", said=estimate_words(expected)))
     started = time.monotonic()
     workplace.share_features(sorted({key.strategy for key in waiting}), _telling(listener))
+    shared = workplace.spent_on_features()
     runner: Runner = InlineRunner(workplace)
     if people.workers > 1:
         listener(Progress(f"starting {people.workers} worker processes"))
         runner = ProcessRunner(within(workplace, people.memory), people.workers)
     timed = TimedRunner(runner)
+    timed.note(shared)
     try:
         Lead(workplace, records, keys, timed, listener).go()
     finally:

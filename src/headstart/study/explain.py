@@ -27,7 +27,7 @@ from headstart.study.timing import Clockwork
 from headstart.study.workplace import Workplace
 from headstart.training.devices import deterministic
 
-RATIO = "ratios"
+RATIO = "work-ratios"
 """What is remembered of how much longer jobs took than was timed, the last few times."""
 
 _LAST = 3  # times that are remembered
@@ -46,7 +46,8 @@ class JobCost:
             because work is shared it is 0.
         bytes: What one keeps on disk.
         below: What it consists of, in words.
-        kind: Strategy and budget; None for what only exists because work is shared.
+        kind: Strategy and budget, or the cut that pictures are brought to; None where what it
+            took is not told.
         stack: How many are trained together.
         own: Whether it is of the target's own sources.
         meaning: What its cost depends on, as text; earlier jobs of the same meaning correct it.
@@ -60,7 +61,7 @@ class JobCost:
     naive_seconds: float
     bytes: int = 0
     below: tuple[str, ...] = ()
-    kind: Kind | None = None
+    kind: Kind | str | None = None
     stack: int = 1
     own: bool = False
     meaning: str = ""
@@ -196,7 +197,7 @@ class _Bill:
         )
         line = JobCost(
             what, len(seeds), seconds, seconds * len(needing) / len(seeds),
-            kind=(None, "all"), stack=stack, meaning=self._meaning(plan, task, "all", stack),
+            kind=(None, "all"), stack=stack or 1, meaning=self._meaning(plan, task, "all", stack),
         )  # fmt: skip
         return [self._corrected(line)]
 
@@ -214,7 +215,7 @@ class _Bill:
             task = place.task(arms[0].seed)
             learns = len(task.train_rows) if labels == "all" else int(labels)
             seconds = self.clockwork.beginning(plan) + sum(
-                self._phase(plan, phase, None, learns, task, 1) for phase in plan.own
+                self._phase(plan, phase, None, learns, task, None) for phase in plan.own
             )
             count = len({key.seed for key in arms})
             what = f"train the own source, {labels} labels"
@@ -238,7 +239,7 @@ class _Bill:
             shared = plan.copies and not (phase.augments or phase.views or place.naive)
             cut = clock.keeper.before(network, phase, self._rows) if shared else None
             seconds += self._phase(plan, phase, cut, learns, task, stack)
-            naive += self._phase(plan, phase, None, learns, task, 1) if self.with_naive else 0.0
+            naive += self._phase(plan, phase, None, learns, task, None) if self.with_naive else 0.0
             behind = "at the pictures" if cut is None else f"behind {cut.name}"
             how = (
                 "solved at once"
@@ -257,7 +258,7 @@ class _Bill:
         meaning = "" if plan.start == "own" else self._meaning(plan, task, labels, stack)
         line = JobCost(
             f"fit {name}, {labels} labels", count, seconds, naive, below=tuple(below),
-            kind=(name, labels), stack=stack, meaning=meaning,
+            kind=(name, labels), stack=stack or 1, meaning=meaning,
         )  # fmt: skip
         return self._corrected(line)
 
@@ -286,23 +287,27 @@ class _Bill:
             rows = np.unique(np.concatenate([learns, task.valid_rows, task.test.rows]))
         count = 1 if own is None and place.features_are_shared else len(seeds)
         numbers = math.prod(cut.shape)
-        seconds = self.clockwork.of(self.seen[cut, own]).one_pass(cut, rows)
-        done = sum(each.flops for each in self._nearest(cut, own))
+        clock = self.clockwork.of(self.seen[cut, own])
+        seconds = clock.one_pass(cut, rows, self._nearest(cut, own))
         doing = "take from the cache the features of" if seconds is None else "look once at"
         what = f"{doing} {len(rows):,} pictures up to {cut.name} ({numbers:,} numbers each)"
-        left = 1 - done / cut.flops if cut.flops else 0.0
-        kept = 4 * numbers * len(rows)
-        return JobCost(what, count, (seconds or 0.0) * left, 0.0, kept, own=own is not None)
+        told = own is None and self.seen[cut, own] is None  # by the study's own keeper
+        line = JobCost(
+            what, count, seconds or 0.0, 0.0, 4 * numbers * len(rows),
+            kind=cut.name if told else None, own=own is not None,
+            meaning=self._meaning_of("pass", cut, len(rows)) if told else "",
+        )  # fmt: skip
+        return self._corrected(line)
 
-    def _nearest(self, cut: Cut, own: Budget | None) -> list[Cut]:
-        """The best cut from whose features those of another one are computed; at most one."""
+    def _nearest(self, cut: Cut, own: Budget | None) -> Cut | None:
+        """The best cut from whose features those of another one are computed; None if none."""
         taps = self.seen[cut, own]
         seen = [c for (c, whose), how in self.seen.items() if (whose, how) == (own, taps)]
         before = [each for each in seen if 0 <= each.position < cut.position]
-        return sorted(before, key=lambda each: each.saving)[-1:]
+        return max(before, key=lambda each: each.saving, default=None)
 
     def _phase(
-        self, plan: Plan, phase: Phase, cut: Cut | None, learns: int, task: Task, stack: int
+        self, plan: Plan, phase: Phase, cut: Cut | None, learns: int, task: Task, stack: int | None
     ) -> float:
         """Seconds of one phase of one trial, its looks at the validation pictures included."""
         clock = self.clockwork.of(plan.taps)
@@ -314,22 +319,24 @@ class _Bill:
         steps = _steps(phase, learns)
         return steps * clock.step(plan, phase, cut, stack) + looks * look
 
-    def _stack(self, key: TrialKey | None, count: int) -> int:
-        """How many of so many trials alike, or of sources, are trained together."""
+    def _stack(self, key: TrialKey | None, count: int) -> int | None:
+        """How many of so many trials alike, or of sources, are trained together; None: alone."""
         place = self.workplace
         seed = place.study.study.seeds[0]
         found = place.alike.source(seed) if key is None else place.alike.trial(key)
-        return 1 if found is None else max(1, min(found.most, math.ceil(count / self.workers)))
+        return None if found is None else max(1, min(found.most, math.ceil(count / self.workers)))
 
     def _see(self, cut: Cut | None, plan: Plan, labels: Budget) -> None:
         if cut is not None:
             self.seen[cut, labels if plan.start == "own" else None] = plan.taps
 
-    def _meaning(self, plan: Plan, task: Task, labels: Budget, stack: int) -> str:
-        parts = (
-            self.clockwork.making, repr(plan), labels, stack, self.workers,
-            len(task.train_rows), len(task.valid_rows), self.workplace.naive,
-        )  # fmt: skip
+    def _meaning(self, plan: Plan, task: Task, labels: Budget, stack: int | None) -> str:
+        return self._meaning_of(
+            repr(plan), labels, stack, len(task.train_rows), len(task.valid_rows)
+        )
+
+    def _meaning_of(self, *parts: object) -> str:
+        parts = (self.clockwork.making, self.workers, self.workplace.naive, *parts)
         return sha256("\n".join(map(str, parts)).encode()).hexdigest()
 
     def _corrected(self, line: JobCost) -> JobCost:
@@ -350,7 +357,7 @@ def _damped(ratios: Sequence[float], doubt: float) -> float:
 
 
 def learn_from(
-    workplace: Workplace, found: Explanation, took: Mapping[Kind, Sequence[float]]
+    workplace: Workplace, found: Explanation, took: Mapping[Kind | str, Sequence[float]]
 ) -> None:
     """Remember by how much jobs took longer than estimated, to correct later estimates.
 

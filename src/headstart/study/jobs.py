@@ -6,8 +6,8 @@ imports PyTorch, so that a worker can say why it could not start.
 
 import time
 import traceback
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -79,10 +79,14 @@ class Ended:
     Attributes:
         results: What came of its jobs, in their order.
         seconds: How long they were worked on, together.
+        work: The same by the clock that estimates are told by, without features that were made.
+        features: Cut → seconds of that clock that making its features took on the way.
     """
 
     results: "tuple[Result, ...]"
     seconds: float
+    work: float = 0.0
+    features: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def alike(cls, stack: Stack, result: "Result", seconds: float = 0.0) -> "Ended":
@@ -92,7 +96,8 @@ class Ended:
 
 def perform(workplace: "Workplace", stack: Stack) -> Ended:
     """Do one stack; a mistake of its own is a result, too."""
-    start = time.monotonic()
+    start, clock = time.monotonic(), workplace.clock
+    begun = clock()
     try:
         results = tuple(_outcomes(workplace, stack))
     except RecordsError as error:
@@ -101,7 +106,9 @@ def perform(workplace: "Workplace", stack: Stack) -> Ended:
         results = Ended.alike(stack, Failure(str(error))).results
     except Exception as error:  # whatever it is, it must not take the other trials with it
         results = Ended.alike(stack, Failure(explain(error))).results
-    return Ended(results, time.monotonic() - start)
+    features = workplace.spent_on_features()
+    work = max(0.0, clock() - begun - sum(features.values()))
+    return Ended(results, time.monotonic() - start, work, features)
 
 
 def _outcomes(workplace: "Workplace", stack: Stack) -> "Iterator[Result]":

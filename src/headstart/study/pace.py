@@ -12,6 +12,12 @@ from headstart.study.workplace import Workplace
 Kind = tuple[str | None, Budget]
 """A strategy and a label budget; no strategy for a source. Jobs of one kind cost the same."""
 
+Took = dict[Kind | str, list[float]]
+"""Kind of job, or the cut that pictures were brought to → what each one took.
+
+Seconds of the clock that estimates are told by (`Workplace.clock`); of a stack, a job's share.
+"""
+
 
 class Pace:
     """Learns from jobs that have ended how long the others will take.
@@ -65,12 +71,12 @@ class TimedRunner:
         runner: Does the jobs.
 
     Attributes:
-        took: Kind → the seconds of each job that has ended with a result; of a stack, its share.
+        took: What each job that has ended with a result took, and each making of features.
     """
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
-        self.took: defaultdict[Kind, list[float]] = defaultdict(list)
+        self.took: Took = defaultdict(list)
 
     @property
     def slots(self) -> int:
@@ -84,10 +90,16 @@ class TimedRunner:
     def finished(self) -> Iterator[tuple[Stack, Ended]]:
         """Wait until at least one stack has ended; give all that have."""
         for stack, ended in self._runner.finished():
+            self.note(ended.features)
             for job, result in zip(stack.jobs, ended.results, strict=True):
                 if not isinstance(result, Failure | Halt):
-                    self.took[kind(job)].append(ended.seconds / len(stack.jobs))
+                    self.took[kind(job)].append(ended.work / len(stack.jobs))
             yield stack, ended
+
+    def note(self, features: Mapping[str, float]) -> None:
+        """Take in what making features took, at each cut."""
+        for cut, seconds in features.items():
+            self.took[cut].append(seconds)
 
     def close(self) -> None:
         """Let go of everything."""

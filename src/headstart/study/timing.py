@@ -7,8 +7,7 @@ again: not in this study, nor in another one with the same network.
 
 import copy
 import math
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
@@ -20,8 +19,10 @@ from torch import Tensor
 
 from headstart.engine.costs import Rates, calibrated, solving_flops
 from headstart.engine.cuts import Cut
+from headstart.engine.extract import Features, a_block
+from headstart.engine.feature_store import Wanted, rehearse
 from headstart.engine.keeper import Keeper, is_channels_last, stored_shape
-from headstart.engine.measured import Measured
+from headstart.engine.measured import Measured, work_clock
 from headstart.networks.groups import HEAD, Network, weights_hash
 from headstart.networks.heads import solvable_layer
 from headstart.networks.taps import Tapping
@@ -37,8 +38,8 @@ from headstart.training.stacking.members import Member
 _EVALUATED = 16  # pictures that a look is timed with
 _SOLVED_WITH = 400  # pictures that solving is timed with, at most
 _LONG_S = 1.0  # what takes longer is not timed a second time
-_ENOUGH_S = 0.2  # of steps, so that the clock's own grain does not count
-_MOST_STEPS = 30
+_ENOUGH_S = 0.15  # of steps, so that what is around them does not count
+_FEW_STEPS, _MOST_STEPS = 6, 200
 
 
 @dataclass
@@ -85,26 +86,32 @@ class Clockwork:
         parts = (repr(self.network), place.images.picture_shape, place.device, threads)
         return sha256("\n".join([*map(str, parts), torch.__version__]).encode()).hexdigest()
 
-    def step(self, plan: Plan, phase: Phase, cut: Cut | None, stack: int = 1) -> float:
+    def step(self, plan: Plan, phase: Phase, cut: Cut | None, stack: int | None = None) -> float:
         """Seconds of an optimiser step from the cut on, its batch and its update included.
 
         Args:
             plan: What the phase is of.
             phase: With batches and what learns.
             cut: Where it enters the network; None: at the pictures.
-            stack: How many trials are trained together; the seconds are one's share.
+            stack: How many trials are trained together; the seconds are one's share. None: it is
+                fitted alone, which is not the same as a stack of one.
         """
         phase = replace(phase, epochs=1, steps=None)
 
         def measure() -> float:
             first = self._fitted(plan, phase, cut, 1, stack)  # warms up
             if first > _LONG_S:
-                return first / stack
+                return first / (stack or 1)
             one = min(first, self._fitted(plan, phase, cut, 1, stack))
-            more = max(1, min(_MOST_STEPS, int(_ENOUGH_S / max(one, 1e-4))))
-            many = self._fitted(plan, phase, cut, 1 + more, stack)
+            more = _FEW_STEPS
+            some = self._fitted(plan, phase, cut, 1 + more, stack)
+            # What comes before the first step takes as long as many steps of a small network.
+            enough = _ENOUGH_S / max((some - one) / more, 1e-6)
+            if enough > more:
+                more = min(_MOST_STEPS, math.ceil(enough))
+                some = self._fitted(plan, phase, cut, 1 + more, stack)
             # On a busy machine a single step may seem to take longer than many.
-            return max((many - one) / more, many / (1 + more) / 2) / stack
+            return max((some - one) / more, some / (1 + more) / 2) / (stack or 1)
 
         counted = 3 * self._flops(cut) * phase.batch_size / self.rates.flops
         return self._timed(measure, "step", _kind(phase), _name(cut), str(stack), counted=counted)
@@ -121,7 +128,7 @@ class Clockwork:
         )
 
         def measure() -> float:
-            return self._fitted(plan, replace(phase, batch_size=count), cut, 1, 1)
+            return self._fitted(plan, replace(phase, batch_size=count), cut, 1, None)
 
         counted = (part + count * self._flops(cut)) / self.rates.flops
         key = ("solving", _kind(phase), _name(cut), str(count))
@@ -134,7 +141,9 @@ class Clockwork:
         read = 0.0 if cut is None else 4 * math.prod(cut.shape) / self.rates.copied
         return self._forward(model, inputs, "look", _name(cut)) / _EVALUATED + read
 
-    def one_pass(self, cut: Cut, rows: NDArray[np.int64]) -> float | None:
+    def one_pass(
+        self, cut: Cut, rows: NDArray[np.int64], nearer: Cut | None = None
+    ) -> float | None:
         """Seconds of the pass of some pictures up to a cut, written too.
 
         None if that was done before: its features are there.
@@ -142,6 +151,7 @@ class Clockwork:
         Args:
             cut: Where the features are taken.
             rows: Of the pictures.
+            nearer: A cut whose features will be there, so that it begins there.
         """
         place, study = self.workplace, self.workplace.study.study
         seed, network, threads = study.seeds[0], self.network, study.threads
@@ -151,13 +161,50 @@ class Clockwork:
         with deterministic(threads, place.device):
             pictures = self._batches(place.task(seed).train_rows)
             blocks, seconds = self.keeper.cost(network, cut, pictures, rows)
-            if blocks and not seconds:  # such as on a GPU, or where nothing can be remembered
-                block = self.keeper.block
-                prefix = self.keeper.cuts(network).split(network, cut).prefix
-                key = ("block", _name(cut), str(block), str(threads))
-                seconds = self._forward(prefix, self._pictures(block), *key)
-        written = 4 * math.prod(cut.shape) * len(rows) / self.rates.written
-        return blocks * seconds + written if blocks else None
+            if not blocks:
+                return None
+            key = (_name(cut), str(self.keeper.block), str(threads))
+            block, cuts = self.keeper.block, self.keeper.cuts(network)
+            if nearer is not None:
+                features = torch.rand(block, *nearer.shape, device=place.device)
+                between = cuts.between(network, nearer, cut)
+                seconds = self._forward(between, features, "between", _name(nearer), *key)
+                seconds += self._kept(nearer, pictures, rows)  # they are read, about as long
+            elif not seconds:  # such as on a GPU, or where nothing can be remembered
+                prefix = cuts.split(network, cut).prefix
+                seconds = self._forward(prefix, self._pictures(block), "block", *key)
+            looked_up = self._timed(
+                lambda: self._seconds(lambda: self.keeper.cost(network, cut, pictures, rows)),
+                "looking up", *key,
+            )  # fmt: skip
+            kept = self._kept(cut, pictures, rows)
+        return looked_up + blocks * (seconds + kept)
+
+    def _kept(self, cut: Cut, pictures: Batches, rows: NDArray[np.int64]) -> float:
+        """Seconds that a block takes beside the network: its pictures picked, its features kept."""
+        block, images = self.keeper.block, self.workplace.images
+        rows = np.resize(rows, block)
+        features = np.zeros((block, *stored_shape(cut, pictures)), dtype=np.float32)
+        wanted = Wanted("", images.hashes_of(rows), features.shape[1:])
+
+        def fill(_: NDArray[np.int64]) -> Iterator[Features]:
+            a_block(pictures.of_rows(rows), 0, block)
+            yield features
+
+        def measure() -> float:
+            return min(self._seconds(lambda: rehearse(wanted, fill)) for _ in range(3))
+
+        return self._timed(measure, "keeping", _name(cut), str(block))
+
+    def _seconds(self, work: Callable[[], object]) -> float:
+        """Seconds that something takes on the threads that work now."""
+        on_gpu = self.workplace.device.type == "cuda"
+        clock = work_clock(0 if on_gpu else torch.get_num_threads())
+        started = clock()
+        work()
+        if on_gpu:
+            torch.cuda.synchronize()
+        return clock() - started
 
     def _source(self, seed: int) -> Network | None:
         """A network that holds the source's weights; None if no strategy takes them."""
@@ -171,8 +218,7 @@ class Clockwork:
         """Seconds until a trial trains: its network is made, split and named by its weights."""
         place, seed = self.workplace, self.workplace.study.study.seeds[0]
 
-        def measure() -> float:
-            started = time.perf_counter()
+        def begin() -> None:
             plain = place.network(place.task(seed), seed)
             network = place.placed(place.tapped.network(plain, self.taps))
             cuts = self.keeper.cuts(network)
@@ -180,28 +226,25 @@ class Clockwork:
                 if cuts.cuts:
                     cuts.split(network, cuts.cuts[-1])
             weights_hash(network.state_dict())
-            return time.perf_counter() - started
 
-        return self._timed(measure, "beginning", str(len(plan.phases)))
+        return self._timed(lambda: self._seconds(begin), "beginning", str(len(plan.phases)))
 
     def _forward(self, model: Callable[[Tensor], Tensor], inputs: Tensor, *key: str) -> float:
         self.network.eval()
 
-        def once() -> float:
-            started = time.perf_counter()
+        def look() -> None:
             with torch.inference_mode():
                 model(inputs)
-            if self.workplace.device.type == "cuda":
-                torch.cuda.synchronize()
-            return time.perf_counter() - started
 
         def measure() -> float:
-            first = once()
-            return first if first > _LONG_S else once()
+            first = self._seconds(look)
+            return first if first > _LONG_S else self._seconds(look)
 
         return self._timed(measure, *key)
 
-    def _fitted(self, plan: Plan, phase: Phase, cut: Cut | None, steps: int, stack: int) -> float:
+    def _fitted(
+        self, plan: Plan, phase: Phase, cut: Cut | None, steps: int, stack: int | None
+    ) -> float:
         """Seconds of one epoch of so many batches, for all trials of a stack."""
         place, seed = self.workplace, self.workplace.study.study.seeds[0]
         task = place.task(seed)
@@ -210,18 +253,21 @@ class Clockwork:
         alone = replace(phase, patience=None, restart=False, distilled=None)
         short = replace(plan, phases=(alone,), interpolation=None, soup=(), best_of=(), own=())
         enter = self._enter(cut, phase.batch_size)
-        networks = [_copied(self.network, phase) for _ in range(stack)]
-        started = time.perf_counter()
-        if stack > 1:
-            fit_stacked(
-                [
-                    Member(network, short, train, valid, number, enter, task.class_names)
-                    for number, network in enumerate(networks)
-                ]
-            )
-        else:
-            fit(networks[0], short, train, valid, seed, enter=enter, class_names=task.class_names)
-        return time.perf_counter() - started
+        networks = [_copied(self.network, phase) for _ in range(stack or 1)]
+
+        def work() -> None:
+            if stack is not None:
+                fit_stacked(
+                    [
+                        Member(network, short, train, valid, number, enter, task.class_names)
+                        for number, network in enumerate(networks)
+                    ]
+                )
+            else:
+                own, names = networks[0], task.class_names
+                fit(own, short, train, valid, seed, enter=enter, class_names=names)
+
+        return self._seconds(work)
 
     def _enter(self, cut: Cut | None, batch_size: int) -> Callable[..., Entry]:
         """Enters at the pictures, or behind a cut with noise in the place of features."""
@@ -272,14 +318,14 @@ class Clockwork:
         """A timing from before, or a new one; what was counted for what cannot be timed."""
         if key not in self._known:
             memory = Measured.of(self.workplace.keeper.cache)
-            known = None if self.anew else memory.recall("seconds", self.making, *key)
+            known = None if self.anew else memory.recall("work", self.making, *key)
             if known is None:
                 try:
                     known = measure()
                 except Exception:  # what cannot be trained is told when it is to be trained
                     known = counted
                 else:
-                    memory.remember(known, "seconds", self.making, *key)
+                    memory.remember(known, "work", self.making, *key)
             self._known[key] = known
         return self._known[key]
 

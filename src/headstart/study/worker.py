@@ -107,7 +107,7 @@ def _opened(leader: Connection) -> "Workplace":
 
     warnings.showwarning = tell
     workplace: Workplace = leader.recv()
-    workplace.images  # noqa: B018  read now, so that the first job takes no longer than others
+    workplace.get_ready()
     return workplace
 
 

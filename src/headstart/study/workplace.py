@@ -23,6 +23,7 @@ from headstart.engine.cuts import Cut, find_cuts
 from headstart.engine.extract import Extracting
 from headstart.engine.keeper import NO_DOOR, Doorway, Keeper
 from headstart.engine.limits import NO_LIMITS, MachineLimits
+from headstart.engine.measured import work_clock
 from headstart.engine.one_door import Door, OneDoor
 from headstart.errors import HeadstartError, NetworkError, RecordsError, StudyError, TrainingError
 from headstart.networks.builders import build_network
@@ -154,6 +155,24 @@ class Workplace:
     def device(self) -> torch.device:
         """Where trials are trained."""
         return choose_device(self.study.study.device)
+
+    def get_ready(self) -> None:
+        """Do what the first job would have to do for all, so that all jobs take as long."""
+        self.images  # noqa: B018  read
+        if not self.naive:
+            self.keeper.cuts(self.making)
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """The clock that estimates, and what jobs took, are told by."""
+        return work_clock(self.study.study.threads if self.device.type == "cpu" else 0)
+
+    def spent_on_features(self) -> dict[str, float]:
+        """Cut → seconds that making its features took since this was last asked."""
+        if "keeper" not in vars(self):  # nobody needed any
+            return {}
+        spent, self.keeper.spent = self.keeper.spent, {}
+        return spent
 
     def split(self, seed: int) -> Split:
         """The split of a seed; the same for all seeds where the order is ``"stored"``."""
