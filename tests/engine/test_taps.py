@@ -166,6 +166,7 @@ def test_a_real_backbone_is_tapped_all_over_and_says_the_same_where_it_ends() ->
     names = {tap.name for tap in taps}
     assert len(taps) > 40
     assert {"body_conv_stem", "body_blocks_0_0_bn2", "add", "add_8", "body_conv_head"} <= names
+    assert "body_bn2" not in names  # averaged, its map is what the body ends with
     assert all(tap.numbers <= 512 for tap in taps if "blocks_0" in tap.name)
     seen = seen_by_hooks(network, noise(2, shape))
     tapped = with_taps(network, taps)

@@ -51,7 +51,8 @@ def test_every_task_takes_the_same_strategies_with_the_same_steps(league: Module
         assert None not in {s.steps for s in trained}
     everything = league.study_of("clothing").strategy
     maps_own = {"lower_groups", "own_lower_groups", "scratch_again"}
-    assert {s.kind for s in everything.values()} == set(STRATEGIES) - maps_own - {"auto"}
+    later = {"multi_depth_probe"}  # than the league was played: its tests are read but so often
+    assert {s.kind for s in everything.values()} == set(STRATEGIES) - maps_own - later - {"auto"}
 
 
 @pytest.fixture
