@@ -96,7 +96,7 @@ def test_more_rows_take_the_same_way(
     """A study that is given more seeds wants more rows, and keeps the bits of its features."""
     blocks: list[int] = []
 
-    def noted(_: object, __: str, ___: object, count: int, ____: object) -> Way:
+    def noted(_: object, __: str, ___: object, count: int, *____: object) -> Way:
         blocks.append(count)
         return PYTORCH
 
