@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from headstart import api
+from headstart.console.depth_map import print_map
 from headstart.data.image_set import ImageSet
 from headstart.errors import StudyError
 from headstart.report.depth_map import DepthMap, map_content
@@ -197,6 +198,26 @@ def test_base_b_is_trained_from_scratch_whatever_the_baseline_is(
     assert api.compare(without, tmp_path / "2", images=digits, jobs=1).summary["map"] == []
 
 
+def test_on_eighty_columns_a_cut_is_a_line_and_every_interval_stands_beside_its_number(
+    drawn: DepthMap, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    print_map(drawn)
+    *lines, _report = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not any("…" in line for line in lines)
+    number = r"[−+]?[\d.]+ \([−+]?[\d.]+ to [−+]?[\d.]+\)"
+    rows = [line for line in lines if re.match(r"\d \(", line)]
+    assert len(rows) == 2 * 2 * 2  # budgets, frozen and learning, cuts
+    for row in rows:
+        assert re.fullmatch(rf"\d \(dense_\d\)(\s+{number}){{3}}", row.rstrip()), row
+    first = drawn.numbers[0]["cuts"][0]["derived"]["specificity"]
+    shown = float(rows[0].split(" (")[-2].split()[-1].replace("−", "-"))
+    assert shown == pytest.approx(100 * first["value"], abs=0.501)
+    (base, _) = (line for line in lines if line.startswith("base B"))
+    assert re.fullmatch(rf"base B [\d.]+%, trained again {number} points", base)
+
+
 def test_command(
     digits: ImageSet,
     tmp_path: Path,
@@ -212,15 +233,18 @@ def test_command(
         '[task]\nclasses = ["0", "1", "2"]\n[network]\nkind = "mlp"\nhidden = [8]\n'
         '[training]\nepochs = 1\n[map]\narms = ["BnB", "BnB+"]\n[study]\nseeds = 2\nlabels = 60\n'
     )
-    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("COLUMNS", "80")
     for options in ([], ["--json"]):
         with pytest.raises(SystemExit) as end:
             app(["map", str(file), "--output", str(tmp_path / "out"), "--jobs", "1", *options])
         assert not end.value.code
-        said = capsys.readouterr().out
+        said, progress = capsys.readouterr()
+        before = [line for line in progress.splitlines() if re.search("reading|checking", line)]
+        assert len(before) == len(set(before)) > 2
         if options:
             assert json.loads(said)["groups"] == ["dense_1"]
         else:
             assert "1 (dense_1)" in said
             assert "BnB+ recovers: " in said
-            assert "base − BnB" in said
+            assert "co-adaptation, base − BnB, is" in " ".join(said.split())
+            assert "learning" in said

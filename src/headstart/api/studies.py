@@ -149,9 +149,9 @@ def draw_map(
         KeyboardInterrupt: On Ctrl-C; the same call goes on where it stopped.
     """
     directory = Path(output).absolute()
-    parts = map_parts(study, images=images, listener=listener)
+    parts = map_parts(study, images=images, listener=_of_part(listener, "planning"))
     for part in parts[1:]:  # the first is checked right before it is trained
-        open_workplace(part.study, _of_part(listener, part.name), images=images)
+        open_workplace(part.study, _of_part(listener, f"planning {part.name}"), images=images)
     found = []
     for part in parts:
         with study_folder(directory / part.name, fresh=fresh) as folder:
@@ -173,7 +173,7 @@ def draw_map(
 
 
 def _of_part(listener: Listener, name: str) -> Listener:
-    """A listener that is told which class split is being done."""
+    """A listener that is told which class split is being done, or that none is yet."""
     if not name:
         return listener
     return lambda progress: listener(replace(progress, doing=f"{name}: {progress.doing}"))
