@@ -122,6 +122,21 @@ def test_differences_are_in_points_and_paired_by_seed(content: ReportContent) ->
     assert gaps.to_dict() == pytest.approx((100 * (wide["frozen"] - wide["scratch"])).to_dict())
 
 
+def test_the_caption_lets_no_bar_of_fewer_than_six_pairs_decide(content: ReportContent) -> None:
+    def reading(pairs: int, **changes: Any) -> str:
+        told = [dict(entry, pairs=pairs) for entry in content.summary["comparisons"]]
+        summary: dict[str, Any] = {**content.summary, "comparisons": told, **changes}
+        made = differences_figure.figure(replace(content, summary=summary))
+        assert made is not None
+        return made.reading
+
+    assert "From 6 seeds on, a bar that stays clear of the zero line" in reading(6)
+    assert "decides nothing" not in reading(6)
+    assert reading(5).endswith("A bar of fewer seeds decides nothing, wherever it lies.")
+    folds = reading(5, cross_validation={"folds": 5, "repeats": 1})
+    assert folds.endswith("A bar of fewer folds decides nothing, wherever it lies.")
+
+
 def test_a_seed_that_failed_in_one_strategy_is_no_pair(content: ReportContent) -> None:
     trials = content.trials.copy()
     lost = (trials["strategy"] == "frozen") & (trials["seed"] == 4) & (trials["labels"] == 50)

@@ -13,6 +13,7 @@ from headstart.report.figures._base import Figure, Panel, chart
 from headstart.report.scales import Extent, evenly, extent, piles
 from headstart.report.svg import TIP
 from headstart.report.tables import comparisons
+from headstart.statistics.sign_flip import MIN_PAIRS
 
 STEP = 62
 MOST_DOTS = 200
@@ -66,17 +67,26 @@ def figure(content: ReportContent) -> Figure | None:
     return Figure(
         slug="differences",
         title=f"Differences, {content.pair_name} by {content.pair_name}",
-        reading=(
-            f"Each small dot is the difference between two trials of one {content.pair_name}, in "
-            "points of accuracy; the large dot is their mean and the bar its "
-            f"{content.interval_name}. A bar that stays clear of the zero line is a difference "
-            "that luck does not explain. The shaded band "
-            f"is where a difference is too small to matter (±{margin:g} points): a bar wholly "
-            "within it means equivalent."
-        ),
+        reading=_reading(content),
         panels=(Panel("", (chart(content, draw, _alternative(content)),)),),
         numbers=comparisons(content),
     )
+
+
+def _reading(content: ReportContent) -> str:
+    """How to read it: what a bar speaks for, and from how many pairs on that counts."""
+    pair = content.pair_name
+    said = (
+        f"Each small dot is the difference between two trials of one {pair}, in points of "
+        f"accuracy; the large dot is their mean and the bar its {content.interval_name}. From "
+        f"{MIN_PAIRS} {pair}s on, a bar that stays clear of the zero line speaks for a difference, "
+        "and one wholly within the shaded band, where differences are too small to matter "
+        f"(±{100 * content.margin:g} points), for none that matters; the verdict beneath the name "
+        "tells whether that holds."
+    )
+    if any(entry.pairs < MIN_PAIRS for entry in content.comparisons):
+        said += f" A bar of fewer {pair}s decides nothing, wherever it lies."
+    return said
 
 
 class _Frame(NamedTuple):
