@@ -58,6 +58,34 @@ def test_features_do_not_depend_on_how_many_pictures_there_are() -> None:
     np.testing.assert_array_equal(few[:7], many[:7])
 
 
+@pytest.mark.parametrize("count", [1, 256, 300, 700])
+def test_blocks_made_ready_ahead_change_nothing(
+    monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """With several threads the next block is made ready while one is computed."""
+    threads = torch.get_num_threads()
+    shown = batches(count)
+    calls: list[object] = []
+    whole = shown.inputs
+
+    def noted(rows: Tensor | slice) -> Tensor:
+        calls.append(rows)
+        return whole(rows)
+
+    monkeypatch.setattr(shown, "inputs", noted)
+    found = []
+    try:
+        for number in (1, 2):
+            torch.set_num_threads(number)
+            found.append(np.concatenate(list(extract(network(), shown))))
+    finally:
+        torch.set_num_threads(threads)
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-5, atol=1e-6)
+    blocks = math.ceil(count / 256)
+    assert len(calls) == 2 * blocks
+    assert calls[:blocks] == calls[blocks:]
+
+
 def test_it_is_told_how_far_extraction_is() -> None:
     told: list[Extracting] = []
     list(extract(network(), batches(300), told.append))
@@ -129,6 +157,25 @@ def test_the_way_is_measured_once_and_remembered(
     assert len(asked) == 1
     assert fastest(prefix, "other weights", noted, 10, measured) == PYTORCH
     assert len(asked) == 2
+
+
+def test_what_was_tried_is_not_made_again(
+    monkeypatch: pytest.MonkeyPatch, measured: Measured
+) -> None:
+    made: list[int] = []
+
+    def noted(prefix: nn.Module, _: Tensor) -> Callable[[Tensor], Tensor]:
+        made.append(1)
+        return lambda values: prefix(values)
+
+    monkeypatch.setattr(fastest_module, "_with_onnx_runtime", noted)
+    prefix = network().eval()
+    tried = fastest(prefix, "these weights", block, 10, measured)
+    list(extract(prefix, batches(4), way=tried))
+    assert (tried, len(made)) == (ONNX_RUNTIME, 1)
+    known = fastest(prefix, "these weights", block, 10, measured)
+    list(extract(prefix, batches(4), way=known))
+    assert (known, len(made)) == (ONNX_RUNTIME, 2)
 
 
 def test_other_weights_are_as_fast_and_only_asked_whether_they_give_the_same(

@@ -7,6 +7,7 @@ picture does not depend on how many others there are.
 import math
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -82,9 +83,8 @@ def extract(
     size, total = block or block_size(batches.values.shape[1:]), len(batches)
     started = time.perf_counter()
     compute: Compute | None = None
-    for start in range(0, total, size):
+    for start, pictures in _blocks(batches, size):
         stop = min(start + size, total)
-        pictures = a_block(batches, start, size)
         compute = compute or way.through(prefix, pictures)
         with torch.inference_mode():
             features = compute(pictures)[: stop - start]
@@ -93,6 +93,22 @@ def extract(
         yield features.cpu().contiguous().numpy()
         if tell is not None:
             tell(Extracting(stop, total, time.perf_counter() - started))
+
+
+def _blocks(batches: Pictures, size: int) -> Iterator[tuple[int, Tensor]]:
+    """All blocks; where several threads work, the next one is made ready meanwhile."""
+    starts = range(0, len(batches), size)
+    if torch.get_num_threads() == 1 or len(starts) < 2:
+        for start in starts:
+            yield start, a_block(batches, start, size)
+        return
+    with ThreadPoolExecutor(1, "headstart-blocks") as pool:
+        coming = pool.submit(a_block, batches, 0, size)
+        for start in starts:
+            ready = coming.result()
+            if start + size < len(batches):
+                coming = pool.submit(a_block, batches, start + size, size)
+            yield start, ready
 
 
 def a_block(batches: Pictures, start: int, size: int) -> Tensor:

@@ -36,10 +36,12 @@ class Way:
     Attributes:
         engine: What computes.
         seconds: That a block took when it was measured; 0 where it was not.
+        ready: What to send blocks through, where trying it left that behind.
     """
 
     engine: Literal["PyTorch", "ONNX Runtime"]
     seconds: float = field(default=0.0, compare=False)
+    ready: Compute | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         if self.engine == "PyTorch":
@@ -53,8 +55,9 @@ class Way:
             prefix: The part of the network.
             pictures: A block of the size that all blocks have.
         """
-        other = _with_onnx_runtime(prefix, pictures) if self.engine == "ONNX Runtime" else None
-        return other or in_evaluation(prefix)
+        if self.engine == "PyTorch":
+            return in_evaluation(prefix)
+        return self.ready or _with_onnx_runtime(prefix, pictures) or in_evaluation(prefix)
 
 
 PYTORCH, ONNX_RUNTIME = Way("PyTorch"), Way("ONNX Runtime")
@@ -86,16 +89,17 @@ def fastest(
     key = ("way", making or made_by, *versions)
     alike = ("alike", made_by, *versions)
     known, same = measured.recall(*key), measured.recall(*alike)
+    ready: Compute | None = None
     if known is None or _is_open(known, blocks, same):
         with measured.measuring() as can_be_kept:
             # Another process may have measured while this one waited.
             known, same = measured.recall(*key), measured.recall(*alike)
             if can_be_kept and (known is None or _is_open(known, blocks, same)):
-                known, same = _measure(prefix, block(), blocks, known)
+                known, same, ready = _measure(prefix, block(), blocks, known)
                 kept = same is None or measured.remember(same, *alike)
                 if not (kept and measured.remember(known, *key)):
                     known = None
-    return PYTORCH if known is None else _chosen(known, blocks, same)
+    return PYTORCH if known is None else replace(_chosen(known, blocks, same), ready=ready)
 
 
 def _is_open(known: dict[str, float | None], blocks: int, same: bool | None) -> bool:
@@ -122,8 +126,10 @@ def _chosen(known: dict[str, float | None], blocks: int, same: bool | None) -> W
 
 def _measure(
     prefix: nn.Module, pictures: Tensor, blocks: int, before: dict[str, float | None] | None
-) -> tuple[dict[str, float | None], bool | None]:
+) -> tuple[dict[str, float | None], bool | None, Compute | None]:
     """Seconds of a block by each way, None for one that cannot be taken; whether they are alike.
+
+    And what was tried beside PyTorch, as making that takes seconds.
 
     What was measured before stays, and PyTorch's seconds tell the pace of the others, so that what
     was chosen for fewer blocks, or other weights, stays.
@@ -134,26 +140,28 @@ def _measure(
         seconds, expected = _timed(ours, pictures)
     known = before or {"PyTorch": seconds}
     if not _is_long(known, blocks):
-        return known, None
-    theirs, same = _tried(prefix, pictures, expected)
+        return known, None, None
+    theirs, same, tried = _tried(prefix, pictures, expected)
     pace = (known["PyTorch"] or 0.0) / seconds
-    return {"ONNX Runtime": None if theirs is None else theirs * pace, **known}, same
+    return {"ONNX Runtime": None if theirs is None else theirs * pace, **known}, same, tried
 
 
-def _tried(prefix: nn.Module, pictures: Tensor, expected: Tensor) -> tuple[float | None, bool]:
+def _tried(
+    prefix: nn.Module, pictures: Tensor, expected: Tensor
+) -> tuple[float | None, bool, Compute | None]:
     """Seconds of a block by ONNX Runtime, None where that cannot be taken; whether it is alike."""
     theirs = _with_onnx_runtime(prefix, pictures) if len(pictures) > 1 else None
     if theirs is None:
-        return None, False
+        return None, False, None
     try:
         theirs(pictures)
         seconds, found = _timed(theirs, pictures)
     except NetworkError:
-        return None, False
+        return None, False, None
     alike = found.shape == expected.shape and bool(
         (found - expected).abs().max() <= _TOLERANCE * expected.abs().max()
     )
-    return seconds, alike
+    return seconds, alike, theirs
 
 
 def _timed(compute: Compute, pictures: Tensor) -> tuple[float, Tensor]:
@@ -182,7 +190,9 @@ def in_evaluation(prefix: nn.Module) -> Compute:
 def _with_onnx_runtime(prefix: nn.Module, pictures: Tensor) -> Compute | None:
     """The prefix in ONNX Runtime; None if it cannot be had."""
     try:
-        session = onnx_session(onnx_bytes(prefix, pictures, takes="pictures", gives="features"))
+        # Two pictures are traced as well as a block, and sooner.
+        data = onnx_bytes(prefix, pictures[:2], takes="pictures", gives="features")
+        session = onnx_session(data)
     except NetworkError:  # what ONNX cannot say PyTorch can
         return None
 

@@ -8,7 +8,7 @@ computes them, for all trials that will.
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from headstart.data.scaling import Scaling
 from headstart.data.sizes import size_words
 from headstart.engine.cuts import Cut, Cuts, Halves, find_cuts
 from headstart.engine.extract import Extracting, Pictures, a_block, block_size, extract
-from headstart.engine.fastest import PYTORCH, Way, fastest
+from headstart.engine.fastest import PYTORCH, Compute, Way, fastest
 from headstart.engine.feature_store import (
     Features,
     Fill,
@@ -69,6 +69,7 @@ class Keeper:
     _held: dict[tuple[str, bytes], Kept] = field(default_factory=dict)
     _full: set[tuple[int, int]] = field(default_factory=set)
     _used: dict[Cut, None] = field(default_factory=dict)
+    _ready: dict[tuple[str, int], Compute] = field(default_factory=dict)
 
     def enter(self, rows: NDArray[np.int64]) -> "Doorway":
         """A doorway for trials that will need features of these rows of the image set.
@@ -252,6 +253,10 @@ class Keeper:
                 Measured.of(self.cache),
                 f"{halves.code}\n{self.images.picture_shape}\n{pictures.channels_last}\n{block}",
             )
+            place = made_by, torch.get_num_threads()
+            if way.ready is not None:
+                self._ready = {place: way.ready}  # the last one only
+            way = replace(way, ready=self._ready.get(place))
         return way, f"{made_by}\n{way} {pictures.device.type} float32"
 
     def _kept(self, wanted: Wanted, fill: Fill) -> Kept:

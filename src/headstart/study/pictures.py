@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -15,13 +16,15 @@ from headstart.data.image_set import ImageSet
 from headstart.data.loading import LoadedPictures, load_pictures
 from headstart.data.picture_cache import PictureCache
 from headstart.data.picture_store import keep_pictures
-from headstart.data.reading import Progress
+from headstart.data.reading import Progress, processors
 from headstart.data.scaling import Scaling
 from headstart.data.transforms import Preprocessing
 from headstart.networks.ready_made import KerasBody, ReadyMade, TimmBody
 from headstart.study.spec import Study
 
 ImageLoader = Callable[[], ImageSet]
+
+_AT_A_TIME = 256  # pictures that are brought to size before they are written
 
 
 @dataclass(frozen=True)
@@ -162,10 +165,15 @@ def brought_to_size(
         return images
 
     def decode(wanted: Sequence[int]) -> Generator[Decoded | UnreadableError]:
-        for number in wanted:
-            pixels = images.pictures[rows[number]]
-            shown = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-            yield Decoded(preprocessing.apply(shown), "array")
+        # Pillow lets go of the interpreter's lock while it resizes.
+        with ThreadPoolExecutor(processors(), "headstart-resizing") as pool:
+            for first in range(0, len(wanted), _AT_A_TIME):
+                yield from pool.map(bring, wanted[first : first + _AT_A_TIME])
+
+    def bring(number: int) -> Decoded:
+        pixels = np.asarray(images.pictures[rows[number]])
+        shown = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+        return Decoded(preprocessing.apply(shown), "array")
 
     kept = keep_pictures(
         [f"pixels {each.decode()}" for each in images.hashes[rows].tolist()],
