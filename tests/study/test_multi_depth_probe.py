@@ -74,6 +74,8 @@ def test_all_depths_take_one_pass_that_budgets_share(
 ) -> None:
     opened = place(study, digits, folder)
     before = opened.fit_trial(TrialKey("deep", 0, 30))
+    assert list(opened.spent_on_features()) == ["cat"]
+    assert not opened.spent_on_features()
 
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("the features are there")

@@ -72,4 +72,6 @@ class Tapped:
                 memory=usual.memory,
                 warned=usual.warned,
             )
-        return self._keepers[tapping]
+        found = self._keepers[tapping]
+        found.spent = usual.spent  # which is another one whenever it was told
+        return found
