@@ -189,6 +189,22 @@ def test_options_that_cannot_be_read_are_refused(
     assert options[0] in ended.err
 
 
+def test_a_strategy_alone_is_warned_of_before_and_after(
+    headstart: Command, study_file: Path, tmp_path: Path
+) -> None:
+    study_file.write_text(STUDY.replace("[strategy.frozen]", "").replace("seeds = 2", "seeds = 1"))
+
+    ended = headstart("compare", study_file, "--output", tmp_path / "answers", "--jobs", "1")
+
+    said = "warning: scratch is the only strategy, so there is nothing to compare it with"
+    assert ended.code == 0
+    assert said in ended.err
+    assert ended.err.index(said) < ended.err.index("[1/1")
+    assert said in " ".join(ended.out.split())
+    told = json.loads((tmp_path / "answers" / "summary.json").read_text())["warnings"]
+    assert any(text.startswith("scratch is the only strategy") for text in told)
+
+
 def test_study_files_that_cannot_be_read_are_refused(headstart: Command, study_file: Path) -> None:
     assert "did you mean 'digits.toml'?" in refused(
         headstart("compare", study_file.with_name("digit.toml"))

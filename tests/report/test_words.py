@@ -20,6 +20,11 @@ def test_shares_and_points() -> None:
     assert words.percent_interval(Estimate(0.9, 0.89, 0.91)) == "89.00 to 91.00%"
 
 
+def test_a_moment_has_its_time_zone() -> None:
+    assert words.moment(0.0) == "1970-01-01 00:00 UTC"
+    assert words.moment(1_795_332_719.5) == "2026-11-22 07:31 UTC"
+
+
 def test_counts_and_budgets() -> None:
     assert words.whole(275808) == "275,808"
     assert words.counted(1, "trial") == "1 trial"

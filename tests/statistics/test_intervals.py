@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from headstart.errors import RecordsError
+from headstart.errors import RecordsError, StudyError
 from headstart.statistics.error_reduction import error_reduction
-from headstart.statistics.intervals import mean_interval, spread_of_finite_test_set
+from headstart.statistics.intervals import mean_interval, share_interval, spread_of_finite_test_set
 
 
 def test_equal_seeds_give_wilsons_interval() -> None:
@@ -18,6 +18,21 @@ def test_equal_seeds_give_wilsons_interval() -> None:
     assert interval.mean == pytest.approx(0.95)
     assert interval.low == pytest.approx(reference.low, abs=0.003)
     assert interval.high == pytest.approx(reference.high, abs=0.003)
+
+
+@pytest.mark.parametrize(("right", "count"), [(0, 7), (3, 7), (47, 80), (4000, 4000)])
+@pytest.mark.parametrize("alpha", [0.25, 0.05, 0.001])
+def test_a_share_has_wilsons_interval(right: int, count: int, alpha: float) -> None:
+    reference = stats.binomtest(right, count).proportion_ci(1 - alpha, method="wilson")
+    assert share_interval(right / count, count, alpha) == pytest.approx(
+        (reference.low, reference.high), abs=1e-9
+    )
+
+
+@pytest.mark.parametrize("wrong", [(1.1, 8, 0.05), (0.5, 0, 0.05), (0.5, 8, 0.0)])
+def test_a_share_of_nothing_is_refused(wrong: tuple[float, int, float]) -> None:
+    with pytest.raises(StudyError, match="expected a share from 0 to 1"):
+        share_interval(*wrong)
 
 
 def test_all_right_is_not_certainty() -> None:

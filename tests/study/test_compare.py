@@ -435,7 +435,8 @@ def test_results_show_themselves_in_a_notebook(
     assert "undecided between frozen and scratch" in shown
     assert "4 of 12 trials failed" in shown
     assert repr(results).startswith("Does <b>it</b> help?\n- 60 labels: ")
-    assert repr(results).endswith(f"- 4 of 12 trials failed\nResults in {folder}")
+    assert "\n- Warning: 4 of 12 trials failed and are missing" in repr(results)
+    assert repr(results).endswith(f"\nResults in {folder}")
 
 
 def test_pictures_from_both_sides_or_none_are_refused(

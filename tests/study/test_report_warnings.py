@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from headstart.data.image_set import ImageSet
 from headstart.report.from_records import report_content
 from headstart.report.summary import summarise
@@ -33,6 +35,22 @@ def test_a_source_that_learned_is_not_warned_of(
 ) -> None:
     study = small_study(source={"training": {"epochs": 30}}, study={"seeds": 1, "labels": ["all"]})
     assert warnings_of(study, digits, folder) == ()
+
+
+def test_what_was_warned_of_before_training_is_told_at_the_end_too(
+    small_study: Make, digits: ImageSet, folder: Path
+) -> None:
+    layers = [{"conv": 2}, {"batch_norm": True}, {"dense": 4}]
+    study = small_study(
+        network={"kind": "cnn", "layers": layers},
+        training={"epochs": 1, "batch_size": 60},
+        strategy={"scratch": {}, "scratch_again": {}},
+        source=None,
+        study={"seeds": 1, "labels": [60]},
+    )
+    with pytest.warns(UserWarning, match="running statistics") as caught:
+        said = warnings_of(study, digits, folder)
+    assert said == (f"{caught[0].message}.",)
 
 
 def test_failed_trials_are_counted(small_study: Make, digits: ImageSet, folder: Path) -> None:

@@ -133,6 +133,12 @@ def test_search_trials_are_stacked(
     compare(small_study(**SEARCHED), folder, images=digits, listener=heard.append)
     running = {name for one in heard if one.doing == "searching settings" for name in one.running}
     assert "scratch #0, seed 1000, 60 labels, stacked with 5 more" in running  # fine_tune's, too
+    said = [one.said for one in heard if one.said and not one.total]
+    total = next(place for place, text in enumerate(said) if text.startswith("search took "))
+    assert all(text.startswith("search: ") for text in said[:total])
+    assert any(text.startswith("search: these search trials took ") for text in said[:total])
+    assert not any(text.startswith("search") for text in said[total + 1 :])
+    assert any(text.startswith("training took ") for text in said[total + 1 :])
 
 
 @pytest.mark.parametrize(("budget", "count"), [({"trials": 5}, 5), ({"seconds": 1e4}, 200)])

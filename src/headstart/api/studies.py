@@ -7,6 +7,7 @@ from headstart.data.image_set import ImageSet
 from headstart.engine.limits import NO_LIMITS, MachineLimits
 from headstart.report.depth_map import DepthMap
 from headstart.report.results import Results
+from headstart.report.study_warnings import nothing_to_compare
 from headstart.study.compare import open_workplace, train_and_score
 from headstart.study.deciding import until_decided
 from headstart.study.depth_map import map_parts
@@ -91,6 +92,9 @@ def compare_in(
     workplace: Workplace | None = None,
 ) -> Results:
     """As `compare`; the study's workplace may have been opened before."""
+    alone = nothing_to_compare(study) if workplace is None else None
+    if alone is not None:
+        listener(Progress("training", said=f"warning: {alone}"))
     with study_folder(output, fresh=fresh) as folder:
 
         def done(wanted: Study, reader: str = "compare") -> StudyRecords:

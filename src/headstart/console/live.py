@@ -90,7 +90,7 @@ class _LiveView:
 
     def tell(self, progress: Progress) -> None:
         if progress.said and not progress.total:
-            self._say(progress.said)
+            self._say(progress.said, "yellow" if progress.said.startswith("warning: ") else "")
         elif progress.total or self._live is not None:
             self._follow(progress)
         else:

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -20,10 +22,15 @@ _VERDICT_STYLES = {"better": "green", "worse": "red", "equivalent": "blue", "und
 
 _WIDE = 100  # from so many characters on there is room for a further interval
 
-_LEGEND = (
-    "accuracy in percent: mean ± standard deviation over seeds (the deviation that so few test "
-    "pictures alone would give); trained: parameters; seconds: median of one fit"
-)
+_GAP = 2  # between columns
+_NARROWEST = 8  # of what is left for names
+
+_LEGEND = {
+    "accuracy": "accuracy in percent: mean ± standard deviation over {pairs} (the deviation that "
+    "so few test pictures alone would give)",
+    "trained": "trained: parameters",
+    "seconds": "seconds: median of one fit",
+}
 
 
 def output() -> Console:
@@ -42,32 +49,34 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 
 def print_results(results: "Results") -> None:
-    """Print the tables, a sentence for each comparison, and where the report lies."""
+    """Print the tables, the answer in sentences, what is warned of, and where the report lies."""
     from headstart.report.results import labels_words
+    from headstart.report.searching import search_sentences
 
-    out = output()
+    out, summary = output(), results.summary
     out.print()
-    out.print(Text(results.summary["question"], style="bold"))
-    folds = results.summary["cross_validation"]
-    out.print(_strategies_table(results))
-    out.print(Text(_LEGEND.replace("seeds", "folds") if folds else _LEGEND, style="dim"))
+    out.print(Text(summary["question"], style="bold"))
+    _print_strategies(summary)
+    folds = summary["cross_validation"]
     if folds:
-        out.print(Text(folds_words(**folds), style="dim"))
+        _print_dim(folds_words(**folds))
     out.print()
-    if results.summary["comparisons"]:
-        out.print(_comparisons_table(results.summary, out.width))
-        for entry, sentence in zip(
-            results.summary["comparisons"], results.sentences(), strict=True
-        ):
+    if summary["comparisons"]:
+        _print_comparisons(summary)
+        for entry, sentence in zip(summary["comparisons"], results.sentences(), strict=True):
             out.print(item(Text(sentence, style=_VERDICT_STYLES[entry["verdict"]])))
-    for entry in [*results.summary["best"], *results.summary["choices"]]:
+    for entry in [*summary["best"], *summary["choices"]]:
         out.print(item(Text(f"{labels_words(entry['labels'])}: {entry['sentence']}")))
-    gate = results.summary["gate"] or {"tries": [], "statements": []}
+    gate = summary["gate"] or {"tries": [], "statements": []}
     for one in [*gate["tries"], *gate["statements"]]:
         out.print(item(Text(one["sentence"])))
+    for sentence in search_sentences(summary["search"]):
+        out.print(item(Text(sentence)))
     for sentence in _failures(results.records.rows):
         out.print(item(Text(sentence, style="red")))
-    reads = results.summary["test_reads"]
+    for warning in summary["warnings"]:
+        out.print(Text(f"warning: {warning}", style="bold yellow"))
+    reads = summary["test_reads"]
     out.print()
     out.print(f"test labels read {reads} time{'' if reads == 1 else 's'}")
     out.print(f"report: {results.directory / 'report.html'}", soft_wrap=True)
@@ -104,54 +113,134 @@ def _failures(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _strategies_table(results: "Results") -> Table:
-    shown = table("strategy")
-    interval = _interval_words(results.summary)
-    for name in ("labels", "trials", "accuracy", interval, "trained", "seconds"):
-        shown.add_column(name, justify="right", no_wrap=True)
-    for entry in results.summary["strategies"]:
-        accuracy, low, high = (entry["accuracy"][key] for key in ("mean", "low", "high"))
-        spread = _spread_words(entry["spread"])
-        trained, seconds = entry["trainable_parameters"], entry["fit_seconds"]
-        shown.add_row(
-            entry["name"],
-            str(entry["labels"]),
-            str(entry["trials"]),
-            f"{100 * accuracy:.2f}{spread}" if accuracy is not None else "–",
-            f"{100 * low:.2f} to {100 * high:.2f}" if low is not None else "–",
-            f"{trained:,}" if trained is not None else "–",
-            f"{seconds:.2f}" if seconds is not None else "–",
-        )
-    return shown
+@dataclass(frozen=True)
+class _Column:
+    """A column of numbers or short words.
+
+    Attributes:
+        heading: What stands above it.
+        cells: A cell for each row.
+        missable: How soon it is given up for want of room, the highest first; never with 0.
+    """
+
+    heading: str
+    cells: Sequence[str]
+    missable: int = 0
+
+    @property
+    def width(self) -> int:
+        """How much room it takes, with the gap before it."""
+        return _GAP + max(map(cell_len, [self.heading, *self.cells]))
 
 
-def _spread_words(spread: Mapping[str, float] | None) -> str:
-    """The deviation over seeds, beside that which the test pictures alone would give."""
-    if spread is None:
+def _print_fitted(heading: str, names: Sequence[str], columns: Sequence[_Column]) -> list[str]:
+    """Print a table with the names of strategies in front, which are never cut.
+
+    Columns are given up for that, and a name that is still too long goes on below.
+
+    Returns:
+        The headings of the columns that were given up.
+    """
+    from headstart.report import words
+
+    out, kept = output(), [*columns]
+    longest = max(map(cell_len, [*names, *heading.split()]))
+    while longest + sum(each.width for each in kept) > out.width:
+        first = max(kept, key=lambda each: each.missable)
+        if not first.missable:
+            break
+        kept.remove(first)
+    room = max(_NARROWEST, out.width - sum(each.width for each in kept))
+    broken = ["\n".join(words.wrapped(name, room, len(name))) for name in names]
+    heads = heading.split() if cell_len(heading) > room else [heading]
+    shown = table()
+    shown.add_column(
+        "\n".join(line for head in heads for line in words.wrapped(head, room, len(head))),
+        overflow="fold",
+    )
+    for each in kept:
+        shown.add_column(each.heading, justify="right", no_wrap=True)
+    for row in zip(broken, *(each.cells for each in kept), strict=True):
+        shown.add_row(*(Text(cell) for cell in row))
+    out.print(shown)
+    return [each.heading for each in columns if each not in kept]
+
+
+def _left_out_words(headings: Sequence[str]) -> str:
+    """Which columns there was no room for."""
+    if not headings:
         return ""
-    return f" ±{100 * spread['observed']:.2f} ({100 * spread['finite_test_set']:.1f})"
+    return f"not shown, for want of room, but in the report: {', '.join(headings)}"
 
 
-def _comparisons_table(summary: Mapping[str, Any], width: int) -> Table:
-    comparisons = summary["comparisons"]
-    shown = table(f"against {comparisons[0]['b']}")
-    pairs = "folds" if summary["cross_validation"] else "pairs"
-    wide = width >= _WIDE and len(comparisons) > 1
-    together = ["all together"] if wide else []
-    for name in ("labels", pairs, "points", _interval_words(summary), *together, "p", "errors"):
-        shown.add_column(name, justify="right", no_wrap=True)
-    for entry in comparisons:
-        shown.add_row(
-            entry["a"],
-            str(entry["labels"]),
-            str(entry["pairs"]),
-            f"{100 * entry['difference']:+.2f}",
-            _ends_words(entry),
-            *([_ends_words(entry["simultaneous"])] if together else []),
-            _p_words(entry["p_value"]),
-            _errors_words(entry["relative_error_reduction"]),
-        )
-    return shown
+def _print_strategies(summary: Mapping[str, Any]) -> None:
+    """Print how every strategy did, and what the columns mean."""
+    from headstart.report import words
+
+    told = summary["strategies"]
+    ends = [(entry["accuracy"]["low"], entry["accuracy"]["high"]) for entry in told]
+    columns = [
+        _Column("labels", [words.budget(entry["labels"]) for entry in told]),
+        _Column("trials", [str(entry["trials"]) for entry in told], 2),
+        _Column("accuracy", [_accuracy_words(entry) for entry in told]),
+        _Column(
+            _interval_words(summary),
+            [
+                words.NONE if None in (low, high) else f"{100 * low:.2f} to {100 * high:.2f}"
+                for low, high in ends
+            ],
+            1,
+        ),
+        _Column("trained", [words.whole(entry["trainable_parameters"]) for entry in told], 4),
+        _Column("seconds", [words.decimal(entry["fit_seconds"], 2) for entry in told], 3),
+    ]
+    left_out = _print_fitted("strategy", [entry["name"] for entry in told], columns)
+    pairs = "folds" if summary["cross_validation"] else "seeds"
+    legend = {heading: text.format(pairs=pairs) for heading, text in _LEGEND.items()}
+    said = [text for heading, text in legend.items() if heading not in left_out]
+    _print_dim("; ".join([*said, *filter(None, [_left_out_words(left_out)])]))
+
+
+def _accuracy_words(entry: Mapping[str, Any]) -> str:
+    """An accuracy, its deviation over seeds, and that which the test pictures alone would give."""
+    from headstart.report import words
+
+    mean, spread = entry["accuracy"]["mean"], entry["spread"]
+    if mean is None:
+        return words.NONE
+    if spread is None:
+        return f"{100 * mean:.2f}"
+    observed, alone = 100 * spread["observed"], 100 * spread["finite_test_set"]
+    return f"{100 * mean:.2f} ±{observed:.2f} ({alone:.1f})"
+
+
+def _print_comparisons(summary: Mapping[str, Any]) -> None:
+    """Print every comparison with the baseline in numbers."""
+    from headstart.report import words
+
+    told = summary["comparisons"]
+    wide = output().width >= _WIDE and len(told) > 1
+    together = [_ends_words(entry["simultaneous"]) for entry in told]
+    columns = [
+        _Column("labels", [words.budget(entry["labels"]) for entry in told]),
+        _Column(
+            "folds" if summary["cross_validation"] else "pairs",
+            [str(entry["pairs"]) for entry in told],
+            1,
+        ),
+        _Column("points", [words.points(entry["difference"]) for entry in told]),
+        _Column(_interval_words(summary), [_ends_words(entry) for entry in told]),
+        *([_Column("all together", together, 4)] if wide else []),
+        _Column("p", [words.p_value(entry["p_value"]) for entry in told], 2),
+        _Column("errors", [_errors_words(entry["relative_error_reduction"]) for entry in told], 3),
+    ]
+    names = [entry["a"] for entry in told]
+    _print_dim(_left_out_words(_print_fitted(f"against {told[0]['b']}", names, columns)))
+
+
+def _print_dim(text: str) -> None:
+    if text:
+        output().print(Text(text, style="dim"))
 
 
 def _interval_words(summary: Mapping[str, Any]) -> str:
@@ -160,16 +249,12 @@ def _interval_words(summary: Mapping[str, Any]) -> str:
 
 def _ends_words(ends: Mapping[str, float | None]) -> str:
     """An interval of points."""
+    from headstart.report import words
+
     low, high = ends["low"], ends["high"]
     if low is None or high is None:
-        return "–"
-    return f"{100 * low:+.2f} to {100 * high:+.2f}"
-
-
-def _p_words(p_value: float | None) -> str:
-    if p_value is None:
-        return "–"
-    return f"{p_value:.3f}" if p_value >= 0.001 else "< 0.001"
+        return words.NONE
+    return f"{words.points(low)} to {words.points(high)}"
 
 
 def _errors_words(reduction: Mapping[str, float] | None) -> str:

@@ -229,7 +229,7 @@ def map_content(found: DepthMap) -> ReportContent:
     return ReportContent(
         title=found.directory.name.replace("_", " ").replace("-", " "),
         question=study.question,
-        generated=time.strftime("%Y-%m-%d %H:%M"),
+        generated=words.moment(time.time()),
         warnings=_warnings(found),
         summary={
             "question": study.question,

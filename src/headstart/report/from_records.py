@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from headstart.report import cross_validation
+from headstart.report import cross_validation, words
 from headstart.report.content import (
     COUNT_COLUMNS,
     CURVE_COLUMNS,
@@ -19,12 +19,7 @@ from headstart.report.content import (
     Mistake,
     ReportContent,
 )
-from headstart.report.searching import search_warnings
 from headstart.study.results import StudyRecords
-
-# A source that tells its classes apart less well than this far from chance to perfect has hardly
-# learned: what is transferred from it is mostly its random start.
-_LEARNED_SHARE = 0.6
 
 
 def report_content(records: StudyRecords, summary: dict[str, Any]) -> ReportContent:
@@ -38,8 +33,8 @@ def report_content(records: StudyRecords, summary: dict[str, Any]) -> ReportCont
     return ReportContent(
         title=records.directory.name.replace("_", " ").replace("-", " "),
         question=study.question,
-        generated=time.strftime("%Y-%m-%d %H:%M"),
-        warnings=tuple(_warnings(records)),
+        generated=words.moment(time.time()),
+        warnings=tuple(summary["warnings"]),
         summary=summary,
         trials=records.trials,
         curves=pd.DataFrame(records.curves, columns=list(CURVE_COLUMNS)),
@@ -52,36 +47,6 @@ def report_content(records: StudyRecords, summary: dict[str, Any]) -> ReportCont
         margin=study.study.margin,
         baseline=study.study.baseline,
     )
-
-
-def _warnings(records: StudyRecords) -> Iterator[str]:
-    """What a reader must know before anything else."""
-    source_classes = {row[2] for row in records.class_counts if row[0] == "source"}
-    reached = [row["val_accuracy"] for row in records.sources.values()]
-    if source_classes and reached:
-        counts = [row[3] for row in records.class_counts if row[:2] == ("source", "valid")]
-        chance = max(counts) / max(1, sum(counts))
-        worst = min(reached)
-        if worst - chance < _LEARNED_SHARE * (1 - chance):
-            yield (
-                f"The source knows little of its own task: its validation accuracy is "
-                f"{100 * worst:.1f}% in its worst seed, where always naming the commonest class "
-                f"gives {100 * chance:.1f}%. What is transferred is in good part its random start: "
-                "train it longer, or with a higher rate."
-            )
-    yield from search_warnings(records)
-    waiting = [row for row in records.rows if row["state"] in ("waiting", "running")]
-    if waiting:
-        yield (
-            f"The study was interrupted: {len(waiting)} of {len(records.rows)} trials have not "
-            "been trained yet. Compare it again, and it goes on where it stopped."
-        )
-    failed = [row for row in records.rows if row["state"] == "failed"]
-    if failed:
-        yield (
-            f"{len(failed)} of {len(records.rows)} trials failed and are missing from the "
-            "comparisons; their reasons are below."
-        )
 
 
 def _confusions(records: StudyRecords) -> Iterator[Confusion]:

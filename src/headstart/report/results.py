@@ -124,12 +124,8 @@ class Results:
         )
 
     def _said(self) -> list[str]:
-        """The answer in sentences, and what is missing from it."""
-        total = len(self.records.rows)
-        missing = [f"{self.failed} of {total} trials failed"] if self.failed else []
-        if self.waiting:
-            missing.append(f"{self.waiting} of {total} trials have not been trained yet")
-        return self.sentences() + missing
+        """The answer in sentences, and what is warned of."""
+        return [*self.sentences(), *(f"Warning: {text}" for text in self.summary["warnings"])]
 
 
 def _cells(entry: Mapping[str, Any]) -> tuple[str, ...]:

@@ -88,6 +88,57 @@ def search_warnings(records: StudyRecords) -> Iterator[str]:
             )
 
 
+def search_sentences(told: Mapping[str, Any] | None) -> list[str]:
+    """What was chosen, a sentence for each strategy and label budget.
+
+    Args:
+        told: As `search_summary` gives it.
+    """
+    if told is None:
+        return []
+    groups: dict[tuple[str, Any], list[Mapping[str, Any]]] = {}
+    for one in told["found"]:
+        groups.setdefault((one["strategy"], one["labels"]), []).append(one)
+    said = [
+        f"{name}, {words.labels(labels)}: {_of_group(group, nested=told['each'] == 'seed')}"
+        for (name, labels), group in groups.items()
+    ]
+    return said + [f"{name}: nothing to search, so it is as stated" for name in told["nothing"]]
+
+
+def _of_group(group: Sequence[Mapping[str, Any]], *, nested: bool) -> str:
+    """What the searches of one strategy at one label budget chose."""
+    good = [one for one in group if one["best"] is not None]
+    trials = sum(one["trials"] for one in group)
+    of_seeds = f" in searches of {words.counted(len(group), 'seed')}" if nested else ""
+    seconds = words.seconds(sum(one["seconds"] for one in group))
+    of = f"of {words.counted(trials, 'search trial')}{of_seeds}, {seconds} of fitting"
+    if not good:
+        return f"as stated, since all {of} failed".replace("all of ", "all ")
+    chosen = ", ".join(
+        f"{path} = {_range([one['chosen'][path] for one in good])}" for path in good[0]["space"]
+    )
+    best = [finite(one["losses"][one["best"]]) for one in good]
+    stated = [_loss_as_stated(one) for one in good]
+    losses = f"{'mean ' if len(good) > 1 else ''}validation loss {_mean_words(best)}"
+    if None not in stated and all(one["best"] == 0 for one in good):
+        return f"{chosen}, as stated, the best {of}; {losses}"
+    if None not in stated:
+        losses += f", {_mean_words(stated)} as stated"
+    return f"{chosen}, the best {of}; {losses}"
+
+
+def _range(values: Sequence[float]) -> str:
+    """One value, or from which to which several lie."""
+    ends = list(dict.fromkeys([_short(min(values)), _short(max(values))]))
+    return " to ".join(ends)
+
+
+def _mean_words(losses: Sequence[float | None]) -> str:
+    known = [loss for loss in losses if loss is not None]
+    return words.decimal(math.fsum(known) / len(known), 3) if known else words.NONE
+
+
 def search_table(content: ReportContent) -> Table | None:
     """What each strategy was given, and what was chosen; None where nothing was searched."""
     told = content.summary.get("search")

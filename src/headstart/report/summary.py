@@ -16,6 +16,7 @@ from headstart.report.label_worth import worths_summary
 from headstart.report.paths import path_summary
 from headstart.report.planning import power_curves
 from headstart.report.searching import search_summary
+from headstart.report.study_warnings import study_warnings
 from headstart.statistics.access import AccessPolicy
 from headstart.statistics.intervals import mean_interval, spread_of_finite_test_set
 from headstart.statistics.metrics import METRICS, compare_metric
@@ -127,9 +128,10 @@ def summarise(records: StudyRecords) -> dict[str, Any]:
         (`headstart.report.depth_map.map_summary`); ``test_reads``; ``confidence``;
         ``ledger {entries, counted, budget, limit, split, readings, sentence}``; ``gate``
         (`headstart.report.gate.gate_summary`); ``search``
-        (`headstart.report.searching.search_summary`); where looks were declared, each comparison's
-        ``path {stop, looks, declared}``. Accuracies and differences are shares;
-        numbers that cannot be had are None. Verdicts are the family's.
+        (`headstart.report.searching.search_summary`); ``warnings``, sentences that belong above
+        everything else (`headstart.report.study_warnings.study_warnings`); where looks were
+        declared, each comparison's ``path {stop, looks, declared}``. Accuracies and
+        differences are shares; numbers that cannot be had are None. Verdicts are the family's.
     """
     study = records.study
     return {
@@ -159,6 +161,7 @@ def summarise(records: StudyRecords) -> dict[str, Any]:
         "ledger": _ledger(records),
         "gate": gate_summary(records),
         "search": search_summary(records),
+        "warnings": [*study_warnings(records)],
     }
 
 

@@ -1,5 +1,7 @@
 """Numbers as the report writes them: one form for each kind, the same everywhere."""
 
+import time
+
 from headstart.report.content import Budget, Estimate
 from headstart.study.progress import duration_words
 
@@ -81,6 +83,15 @@ def times(number: int) -> str:
 def listed(items: list[str]) -> str:
     """Items in a sentence: "a, b and c"."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def moment(seconds: float) -> str:
+    """A moment, to the minute and with its time zone: "2026-11-22 07:31 UTC".
+
+    Args:
+        seconds: Since the epoch.
+    """
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
 
 
 def test_split(name: str) -> str:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -100,6 +101,31 @@ def interval_at_level(
     return Interval(mean, mean - reach, mean + reach)
 
 
+def share_interval(share: float, count: int, alpha: float) -> tuple[float, float]:
+    """Wilson's score interval (1927) for a share of independent answers, each right or wrong.
+
+    Assumption: one network, and answers that are independent of each other; nothing is said of
+    other networks. Multiplicity: none.
+
+    Args:
+        share: Of the answers that are right, 0 to 1.
+        count: How many answers there are, at least one.
+        alpha: In (0, 1): with this chance the interval misses.
+
+    Returns:
+        Its lower and its upper end, within 0 to 1.
+
+    Raises:
+        StudyError: If a number makes no sense.
+    """
+    if not 0 < alpha < 1 or count < 1 or not 0 <= share <= 1:
+        raise StudyError(
+            f"share = {share}, count = {count}, alpha = {alpha}: expected a share from 0 to 1 of "
+            "one answer or more, and an alpha above 0 and below 1"
+        )
+    return _score_interval(share, float(count), NormalDist().inv_cdf(1 - alpha / 2) ** 2)
+
+
 def spread_of_finite_test_set(correct: ArrayLike) -> tuple[float, float]:
     """The spread over seeds, beside what a finite test set alone would give.
 
@@ -134,7 +160,12 @@ def _wilson(estimate: Estimate, alpha: float, pictures: int) -> tuple[float, flo
     variance = estimate.standard_error**2
     spread = mean * (1 - mean)
     count = spread / variance if spread > 0 else float(pictures)
-    t2 = t_quantile(alpha, estimate.degrees) ** 2
+    return _score_interval(mean, count, t_quantile(alpha, estimate.degrees) ** 2)
+
+
+def _score_interval(mean: float, count: float, t2: float) -> tuple[float, float]:
+    """Where a squared quantile lets Wilson's interval end."""
+    spread = mean * (1 - mean)
     centre = (mean + t2 / (2 * count)) / (1 + t2 / count)
     half = math.sqrt(t2 * (spread / count + t2 / (4 * count**2))) / (1 + t2 / count)
     return max(0.0, centre - half), min(1.0, centre + half)

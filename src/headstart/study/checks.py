@@ -1,14 +1,14 @@
 """Checks: can every trial be trained? All problems are found before anything is."""
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from headstart.data.tasks import Task
 from headstart.errors import HeadstartError, StudyError
 from headstart.networks.groups import Network
+from headstart.networks.selections import has_statistics
 from headstart.networks.sources import check_source, start_from
-from headstart.strategies import Plan
+from headstart.strategies import Plan, Training
 from headstart.study.workplace import Workplace
 from headstart.training.recipe_check import check_recipes
 from headstart.training.running_statistics import Stale, stale_statistics
@@ -47,6 +47,8 @@ def check_study(workplace: Workplace) -> None:
             break  # the other seeds would only say it again
     with problems.gathered():
         _check_networks(workplace, settings.seeds[0], problems)
+    with problems.gathered():
+        _check_batch_norm(workplace)
     if problems.found:
         raise StudyError(*problems.found)
 
@@ -78,8 +80,8 @@ def _check_networks(workplace: Workplace, seed: int, problems: _Problems) -> Non
         _check_source(workplace, network, seed)
 
 
-def warn_of_stale_statistics(workplace: Workplace) -> None:
-    """Warn once where fresh groups would predict by statistics that never came to the pictures'."""
+def stale_statistics_words(workplace: Workplace) -> Iterator[str]:
+    """Where fresh groups would predict by statistics that never came to the pictures'."""
     found: dict[str, Stale] = {}
     for label, plan, pictures in _courses(workplace):
         stale = stale_statistics(workplace.making, plan, pictures)
@@ -90,12 +92,11 @@ def warn_of_stale_statistics(workplace: Workplace) -> None:
     worst = max(found.values(), key=lambda stale: stale.left)
     names = [*found]
     others = f" and {len(names) - 4} more" if len(names) > 4 else ""
-    warnings.warn(
+    yield (
         f"{', '.join(names[:4])}{others}: after {worst.steps} steps at a momentum of "
         f"{worst.momentum:g}, {worst.left:.0%} of the running statistics of BatchNorm in fresh "
         "groups are still what they started from, and predictions are made by them: train longer, "
-        f"or set batch_norm_momentum = {worst.enough:.2g} in [training]",
-        stacklevel=3,
+        f"or set batch_norm_momentum = {worst.enough:.2g} in [training]"
     )
 
 
@@ -114,6 +115,32 @@ def _courses(workplace: Workplace) -> Iterator[tuple[str, Plan, int]]:
     if source is not None and source.trained_here:
         rows = len(workplace.source_task(seed).train_rows)
         yield "the source", workplace.source_plan(workplace.making), rows
+
+
+def _check_batch_norm(workplace: Workplace) -> None:
+    """Refuse a batch_norm that was set where nothing in the network is a BatchNorm."""
+    study = workplace.study
+    if any(map(has_statistics, workplace.making.modules())):
+        return
+    shared = study.training.batch_norm if "batch_norm" in study.training.model_fields_set else None
+    tables: dict[str, Training] = {"training": study.training}
+    if study.source is not None:
+        tables["source.training"] = study.source.training
+    tables |= {f"strategy.{name}": own for name, own in study.strategy.items()}
+    idle = [
+        where
+        for where, own in tables.items()
+        if "batch_norm" in own.model_fields_set
+        and (where == "training" or own.batch_norm != shared)  # else it was handed down
+    ]
+    if idle:
+        raise StudyError(
+            *(
+                f"{where}.batch_norm has no effect, since nothing in the network is a BatchNorm: "
+                "leave it out"
+                for where in idle
+            )
+        )
 
 
 def _check_recipes(workplace: Workplace, plan: Plan, task: Task, where: str) -> None:

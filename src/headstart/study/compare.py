@@ -13,7 +13,7 @@ from headstart.data.reading import Progress as PictureProgress
 from headstart.engine.extract import Extracting
 from headstart.engine.limits import NO_LIMITS, MachineLimits
 from headstart.errors import StudyError
-from headstart.study.checks import check_study, warn_of_stale_statistics
+from headstart.study.checks import check_study, stale_statistics_words
 from headstart.study.explain import (
     Explanation,
     estimate_words,
@@ -29,7 +29,7 @@ from headstart.study.lead import Lead
 from headstart.study.pace import TimedRunner
 from headstart.study.pictures import ImageLoader
 from headstart.study.planner import staff
-from headstart.study.progress import Listener, Progress, silent
+from headstart.study.progress import Listener, Progress, duration_words, silent
 from headstart.study.provenance import class_counts, data_hash, provenance, splits_csv
 from headstart.study.records import Records, TrialKey
 from headstart.study.results import StudyRecords
@@ -77,12 +77,7 @@ def train_and_score(
     enter_split(folder, study)
     records = Records.open(folder, create=True)
     try:
-        settle(
-            workplace,
-            records,
-            content_hash,
-            lambda place, own, keys: _train(place, own, keys, jobs, searching(listener)),
-        )
+        _search(workplace, records, content_hash, jobs, listener)
         keys = _plan(workplace, records, content_hash)
         if retry_failed:
             states = records.states()
@@ -127,7 +122,8 @@ def open_workplace(
         warnings.warn(text, stacklevel=2)
     listener(Progress(f"checking {len(content):,} pictures and the study"))
     check_study(workplace)
-    warn_of_stale_statistics(workplace)
+    for text in stale_statistics_words(workplace):
+        warnings.warn(text, stacklevel=2)
     return workplace
 
 
@@ -153,6 +149,22 @@ def _loader(study: Study, images: ImageSet | None) -> ImageLoader | None:
 
 def _given(images: ImageSet) -> ImageSet:
     return images
+
+
+def _search(
+    workplace: Workplace, records: Records, content_hash: str, jobs: int | None, listener: Listener
+) -> None:
+    """Search what the study asks to search, and say how long all of that took."""
+    before, started = records.described("search"), time.monotonic()
+    settle(
+        workplace,
+        records,
+        content_hash,
+        lambda place, own, keys: _train(place, own, keys, jobs, searching(listener)),
+    )
+    if records.described("search") != before:
+        took = duration_words(time.monotonic() - started)
+        listener(Progress("training", said=f"search took {took} in all; the trials come now"))
 
 
 def _plan(workplace: Workplace, records: Records, content_hash: str) -> tuple[TrialKey, ...]:
@@ -188,6 +200,8 @@ def _describe(workplace: Workplace, records: Records, content_hash: str) -> None
     task = workplace.task(study.study.seeds[0])
     described = {"class_names": task.class_names, "class_counts": class_counts(workplace)}
     records.describe("task", described)
+    told = [*workplace.pictures.warnings, *stale_statistics_words(workplace)]
+    records.describe("warnings", {"before": told})
 
 
 def _train(

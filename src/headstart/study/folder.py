@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import filelock
 import tomlkit
@@ -146,9 +147,21 @@ def resolved_toml(study: Study, provenance: dict[str, str]) -> str:
         and "scaling" not in study.data.model_fields_set
     ):
         del values["data"]["scaling"]  # it is the source's, whatever that is
+    _leave_out_unset_batch_norm(study, values)
     for key, setting in _without_none(values).items():
         document[key] = setting
     return tomlkit.dumps(document)
+
+
+def _leave_out_unset_batch_norm(study: Study, values: dict[str, Any]) -> None:
+    """Where the network has no BatchNorm it would be refused, so that only what was set is told."""
+    tables = [(study.training, values["training"])]
+    tables += [(own, values["strategy"][name]) for name, own in study.strategy.items()]
+    if study.source is not None:
+        tables.append((study.source.training, values["source"]["training"]))
+    for own, table in tables:
+        if "batch_norm" not in own.model_fields_set:
+            del table["batch_norm"]
 
 
 def _without_none(value: object) -> dict[str, object]:

@@ -135,6 +135,7 @@ class StudyRecords:
         class_counts: Rows of (task, split, class name, count).
         provenance: Versions and the like.
         choices: What trials kept of several, where their strategies chose on validation pictures.
+        warned_before: What was warned of before anything was trained, in sentences.
     """
 
     study: Study
@@ -158,6 +159,7 @@ class StudyRecords:
     class_counts: list[tuple[str, str, str, int]]
     provenance: dict[str, str]
     choices: dict[TrialKey, Choice] = field(default_factory=dict)
+    warned_before: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, directory: Path) -> Self:
@@ -206,6 +208,7 @@ class StudyRecords:
                 class_counts=[tuple(row) for row in described["class_counts"]],
                 provenance=records.described("provenance"),
                 choices={key: own for key, own in records.choices().items() if key in asked},
+                warned_before=tuple(records.described("warnings").get("before", ())),
             )
 
     def told(self, name: str, labels: Budget) -> Answers | FoldAnswers | None:

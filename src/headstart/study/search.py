@@ -22,7 +22,7 @@ from headstart.study.identity import (
     search_facts,
     trial_configuration,
 )
-from headstart.study.progress import Listener
+from headstart.study.progress import Listener, Progress
 from headstart.study.proposals import Tried, check_optuna
 from headstart.study.quests import Found, Quest, quests
 from headstart.study.records import Records, TrialKey
@@ -99,9 +99,16 @@ def settle(workplace: Workplace, records: Records, data_hash: str, train: Train)
 
 def searching(listener: Listener) -> Listener:
     """A listener that hears of search trials as such."""
-    return lambda progress: listener(
-        replace(progress, doing="searching settings") if progress.doing == "training" else progress
-    )
+
+    def tell(progress: Progress) -> None:
+        if progress.doing == "training":
+            progress = replace(progress, doing="searching settings")
+            if progress.said and not progress.total:
+                said = progress.said.replace("training took", "these search trials took")
+                progress = replace(progress, said=f"search: {said}")
+        listener(progress)
+
+    return tell
 
 
 class _Generations:
