@@ -28,7 +28,13 @@ from headstart.networks.heads import solvable_layer
 from headstart.networks.taps import Tapping
 from headstart.strategies.plan import Phase, Plan
 from headstart.study.workplace import Workplace
-from headstart.training.batches import Batches, ChannelsLastInputs, Inputs, StoredInputs
+from headstart.training.batches import (
+    Batches,
+    ChannelsLastInputs,
+    Inputs,
+    StoredInputs,
+    evaluation_batch,
+)
 from headstart.training.devices import deterministic
 from headstart.training.entry import Entry
 from headstart.training.fit import fit
@@ -36,6 +42,7 @@ from headstart.training.stacking.fit import fit_stacked
 from headstart.training.stacking.members import Member
 
 _EVALUATED = 16  # pictures that a look is timed with
+_QUICK_S = 0.005  # for so many; then as many are tried as are looked at together
 _SOLVED_WITH = 400  # pictures that solving is timed with, at most
 _LONG_S = 1.0  # what takes longer is not timed a second time
 _ENOUGH_S = 0.15  # of steps, so that what is around them does not count
@@ -139,7 +146,12 @@ class Clockwork:
         """Seconds that a picture takes, looked at in evaluation mode from the cut on."""
         model, inputs = self._entered(cut, _EVALUATED)
         read = 0.0 if cut is None else 4 * math.prod(cut.shape) / self.rates.copied
-        return self._forward(model, inputs, "look", _name(cut)) / _EVALUATED + read
+        few, count = self._forward(model, inputs, "look", _name(cut)), _EVALUATED
+        if few < _QUICK_S:  # then most of it is what comes before and behind a batch
+            count = evaluation_batch(4 * math.prod(inputs.shape[1:]))
+            model, inputs = self._entered(cut, count)
+            few = self._forward(model, inputs, "look", _name(cut), str(count))
+        return few / count + read
 
     def one_pass(
         self, cut: Cut, rows: NDArray[np.int64], nearer: Cut | None = None
