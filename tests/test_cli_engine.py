@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from headstart.cli import main
+from headstart.console.engine import sentence
 from headstart.data.image_set import ImageSet
 from headstart.study.compare import open_workplace, train_and_score
-from headstart.study.explain import explain
+from headstart.study.explain import Explanation, JobCost, explain
 from headstart.study.folder import study_folder
 from headstart.study.progress import Progress
 from headstart.study.spec import load_study
@@ -89,6 +90,19 @@ def test_explain_tells_the_jobs_and_what_they_share(
     assert re.search(r"head: \d+ steps of 32, behind ", out)
     assert re.search(r"train: 3 steps of 32, at the pictures", out)
     assert not (study_file.parent / "studies").exists()
+
+
+def test_explain_tells_stacked_fits_from_single_ones() -> None:
+    jobs = (
+        JobCost("train the source", 2, 3.0, 9.0, kind=(None, "all")),
+        JobCost("look once at 9 pictures", 2, 1.0, 0.0, bytes=4, kind="pool"),
+        JobCost("fit frozen, 50 labels", 5, 1.0, 2.0, kind=("frozen", 50), stack=4),
+        JobCost("fit scratch, 50 labels", 5, 1.0, 1.0, kind=("scratch", 50)),
+    )
+    told = sentence(Explanation(jobs, 10, 1, 20.0, 40.0))
+    assert told.startswith(
+        "10 trials → 2 sources, 2 passes over pictures, 2 stacked fits, 5 single fits; about"
+    )
 
 
 def test_explain_counts_the_same_in_json(

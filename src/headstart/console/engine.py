@@ -30,20 +30,28 @@ def print_explanation(found: "Explanation") -> None:
 def sentence(found: "Explanation") -> str:
     """What is shared and what that saves, in a sentence."""
     passes = [job for job in found.jobs if job.bytes]
-    sources = [job for job in found.jobs if job.what.startswith("train the ")]
-    fits = [job for job in found.jobs if job.kind is not None and job not in sources]
-    stacks = sum(math.ceil(job.count / job.stack) for job in fits)
-    stacked = "stacked fit" if any(job.stack > 1 for job in fits) else "fit"
+    sources = [job for job in found.jobs if _is_source(job)]
+    fits = [job for job in found.jobs if isinstance(job.kind, tuple) and not _is_source(job)]
+    stacks = sum(math.ceil(job.count / job.stack) for job in fits if job.stack > 1)
+    single = sum(job.count for job in fits if job.stack == 1)
     shared = [_counted(sum(job.count for job in sources), "source")] if sources else []
     if passes:
         counted = _counted(sum(job.count for job in passes), "pass", "passes")
         shared.append(f"{counted} over pictures")
+    if stacks:
+        shared.append(_counted(stacks, "stacked fit"))
+    if single:
+        shared.append(_counted(single, "single fit" if stacks else "fit"))
     return (
-        f"{_counted(found.trials, 'trial')} → {', '.join([*shared, _counted(stacks, stacked)])}; "
+        f"{_counted(found.trials, 'trial')} → {', '.join(shared)}; "
         f"about "
         f"{duration_words(found.seconds)} instead of {duration_words(found.naive_seconds)}, "
         f"{found.workers} at a time"
     )
+
+
+def _is_source(job: "JobCost") -> bool:
+    return job.what.startswith("train the ")
 
 
 def _counted(count: int, one: str, many: str = "") -> str:
@@ -57,6 +65,9 @@ def _line(job: "JobCost") -> str:
         cost += f" in stacks of {job.stack}"
     if job.bytes:
         return f"{job.what}: {cost}, {size_words(job.bytes)} kept"
+    if _is_source(job) and job.naive_seconds > 1.05 * job.seconds:  # the same, more often
+        often = round(job.count * job.naive_seconds / job.seconds)
+        return f"{job.what}: {cost} instead of {often} times"
     if job.naive_seconds > 1.05 * job.seconds:
         return f"{job.what}: {cost} instead of {times}{duration_words(job.naive_seconds)}"
     return f"{job.what}: {cost}"
