@@ -102,7 +102,8 @@ def map_summary(
         By label budget ``labels, base`` (accuracy of base B), ``again`` (the null arm), ``cuts``
         (each ``cut, group, arms, derived``), ``signs`` (each ``name, answer, sentence, number``),
         ``depths`` (`chosen_depths`), ``worlds, seeds, dropped`` (seeds left out for a missing
-        trial), ``units, few`` (as `LayerMap` has them), ``confidence``. Numbers are ``{value, low, high, all_low, all_high}``, shares.
+        trial), ``units, few`` (as `LayerMap` has them), ``confidence``. Numbers are
+        ``{value, low, high, all_low, all_high}``, shares.
     """
     first = records[0].study
     if not arms_of(first):
