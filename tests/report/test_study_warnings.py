@@ -56,7 +56,7 @@ def test_a_source_that_learned_is_not_warned_of(made_records: MakeRecords) -> No
     ("strategy", "baseline", "add"),
     [
         ("frozen", {}, "add [strategy.scratch], which others are compared with"),
-        ("frozen", {"baseline": "frozen"}, "add another [strategy.NAME], and name as [study] base"),
+        ("frozen", {"baseline": "fine_tune"}, "add another [strategy.NAME], and name as [study] base"),
         ("scratch", {}, "add the strategy that you ask about, such as [strategy.frozen]"),
     ],
 )
@@ -75,6 +75,8 @@ def test_a_strategy_alone_is_told_what_to_add(
     assert add in said
     two = values | {"strategy": {"scratch": {}, "frozen": {}}, "study": {}}
     assert nothing_to_compare(study_from(two)) is None
+    measured = values | {"strategy": {"frozen": {}}, "study": {"baseline": "frozen"}}
+    assert nothing_to_compare(study_from(measured)) is None  # alone on purpose, as `fit` does
 
 
 def test_the_summary_of_a_strategy_alone_says_so(made_records: MakeRecords) -> None:

@@ -91,6 +91,8 @@ def test_the_luck_of_the_choice_is_taken_off_each_seeds_estimate(results: Result
     assert sum(told["kept"].values()) == told["seeds"] == 3
     assert told["sentence"].startswith("deep kept, by validation accuracy: ")
     assert "once the luck of the choice is taken off" in told["sentence"]
+    (best,) = results.summary["best"]  # of strategies, one of which had chosen before
+    assert best["sentence"].endswith("kept by these very pictures is still in it")
 
 
 def test_it_is_shown(results: Results, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,6 +26,7 @@ Compute = Callable[[Tensor], Tensor]
 
 _WORTH_TRYING_S = 5.0  # of extraction with PyTorch; exporting and trying take about two seconds
 _CLEARLY_FASTER = 1.2
+_SHORTEST_S = 1e-6  # of a clock that may not have moved
 _TOLERANCE = 1e-4  # of the largest number
 
 
@@ -99,7 +100,8 @@ def fastest(
                 kept = same is None or measured.remember(same, *alike)
                 if not (kept and measured.remember(known, *key)):
                     known = None
-    return PYTORCH if known is None else replace(_chosen(known, blocks, same), ready=ready)
+    way = PYTORCH if known is None else _chosen(known, blocks, same)
+    return replace(way, ready=ready) if way.engine == "ONNX Runtime" else way
 
 
 def _is_open(known: dict[str, float | None], blocks: int, same: bool | None) -> bool:
@@ -142,7 +144,7 @@ def _measure(
     if not _is_long(known, blocks):
         return known, None, None
     theirs, same, tried = _tried(prefix, pictures, expected)
-    pace = (known["PyTorch"] or 0.0) / seconds
+    pace = (known["PyTorch"] or 0.0) / max(seconds, _SHORTEST_S)
     return {"ONNX Runtime": None if theirs is None else theirs * pace, **known}, same, tried
 
 

@@ -121,7 +121,7 @@ class Keeper:
         Raises:
             NoRoomError: If there is room for them nowhere.
         """
-        clock = work_clock(0 if pictures.device.type == "cuda" else torch.get_num_threads())
+        clock = work_clock(torch.get_num_threads() if pictures.device.type == "cpu" else 0)
         started = clock()
         needed = self._needed(network, cut, pictures, rows)
         key = (needed.wanted.made_by, rows.tobytes())

@@ -16,6 +16,7 @@ from headstart.training.choice import Choice
 _FEWEST_PICTURES = 10  # `best_of` refuses fewer
 
 _SEEN = ", and the luck of a search that chose settings on these very pictures is still in it"
+_KEPT = ", and the luck of what trials kept by these very pictures is still in it"
 
 
 def chosen(records: StudyRecords) -> list[dict[str, Any]]:
@@ -24,8 +25,8 @@ def chosen(records: StudyRecords) -> list[dict[str, Any]]:
     Chosen on the validation pictures, over the seeds that all strategies have, or on the
     out-of-fold predictions of a cross-validation, over the folds that all have; a picture that
     several seeds or repeats drew is kept together (BBC-CV,
-    `headstart.statistics.selection.best_of`). What a search chose on these very pictures is not
-    corrected, which the sentence says then.
+    `headstart.statistics.selection.best_of`). What a search chose on these very pictures, or
+    trials themselves (`chosen_in_trials`), is not corrected, which the sentence says then.
 
     Returns:
         Each ``labels, winner, estimate, low, high, uncorrected, standard_error, strategies,
@@ -46,6 +47,7 @@ def chosen(records: StudyRecords) -> list[dict[str, Any]]:
             confidence=1 - alpha,
             groups=validation.pictures,
         )
+        kept = not folds and any(key.labels == labels for key in records.choices)
         winner = validation.strategies[selection.winner]
         shares = dict(zip(validation.strategies, selection.share_won, strict=True))
         found.append(
@@ -63,7 +65,8 @@ def chosen(records: StudyRecords) -> list[dict[str, Any]]:
                 "sentence": _sentence(
                     validation, selection, "out-of-fold" if folds else "validation"
                 )
-                + seen,
+                + seen
+                + (_KEPT if kept else ""),
             }
         )
     return found

@@ -20,10 +20,15 @@ def study_warnings(records: StudyRecords) -> tuple[str, ...]:
 
 
 def nothing_to_compare(study: Study) -> str | None:
-    """That a study asks for one strategy only, and what to add; None where there are more."""
+    """That a study asks for one strategy only, and what to add; None where there are more.
+
+    A single one that is its own baseline is meant to be measured alone, as `headstart.fit` does.
+    """
     if len(study.strategy) > 1:
         return None
     (name,) = study.strategy
+    if study.study.baseline == name and study.strategy[name].needs_source:
+        return None
     add = (
         "add [strategy.scratch], which others are compared with unless [study] baseline names "
         "another"

@@ -74,4 +74,8 @@ class Tapped:
             )
         found = self._keepers[tapping]
         found.spent = usual.spent  # which is another one whenever it was told
+        found.disk, found.memory = (
+            usual.disk,
+            usual.memory,
+        )  # a process's own share, once it has one
         return found

@@ -210,12 +210,14 @@ class Clockwork:
 
     def _seconds(self, work: Callable[[], object]) -> float:
         """Seconds that something takes on the threads that work now."""
-        on_gpu = self.workplace.device.type == "cuda"
-        clock = work_clock(0 if on_gpu else torch.get_num_threads())
+        kind = self.workplace.device.type
+        clock = work_clock(torch.get_num_threads() if kind == "cpu" else 0)
         started = clock()
         work()
-        if on_gpu:
+        if kind == "cuda":
             torch.cuda.synchronize()
+        elif kind == "mps":
+            torch.mps.synchronize()
         return clock() - started
 
     def _source(self, seed: int) -> Network | None:
