@@ -1,8 +1,9 @@
 """Heads on a ready-made body: a stack has one body, and nothing else about its trials changes."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from safetensors.torch import save_file
 from sklearn.datasets import load_digits
 
 from headstart.data.image_set import ImageSet
-from headstart.networks.groups import weights_hash
+from headstart.networks.groups import HEAD, weights_hash
 from headstart.networks.torchvision_guard import import_timm
+from headstart.strategies import Plan, Strategy
 from headstart.study.records import TrialKey, TrialOutcome
 from headstart.study.spec import study_from
 from headstart.study.together import Begun, begin_together, fit_together
@@ -65,6 +67,32 @@ def test_a_trial_has_the_same_bits_alone_and_on_a_body_shared_with_others(
         naive = dataclasses.replace(place, naive=True).fit_trial(key)
         assert naive.val_loss == pytest.approx(ours.val_loss, rel=1e-4)
     assert len({each.weights_hash for each in together}) == len(KEYS)
+
+
+class RandomBody(Strategy):
+    """A control: a head on a body that is drawn at random and stays so."""
+
+    kind: Literal["random_body"] = "random_body"
+    summary: ClassVar[str] = "a head on a random body"
+
+    def plan(self, groups: Sequence[str]) -> Plan:
+        rates = {group: self.lr if group == HEAD else None for group in groups}
+        return Plan("random", (self.phase("head", rates),))
+
+
+def test_a_body_that_is_no_source_is_shared_with_nobody(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control = RandomBody.model_validate({"lr": 0.01, "epochs": 2, "optimizer": "adam"})
+    study = {"labels": [30], "seeds": 1, "baseline": "control"}
+    strategy = {"control": control, "slow": SLOW}
+    place = workplace(weights, tmp_path, monkeypatch, strategy=strategy, study=study)
+    keys = [TrialKey("control", 0, 30), TrialKey("slow", 0, 30)]
+    assert place.alike.trial(keys[0]) == place.alike.trial(keys[1])
+    for order in (keys, keys[::-1]):
+        for key, ours in zip(order, place.fit_trials(order), strict=True):
+            assert isinstance(ours, TrialOutcome)
+            assert dataclasses.replace(place).fit_trial(key).weights_hash == ours.weights_hash
 
 
 def test_there_is_one_body_which_stays_the_source(

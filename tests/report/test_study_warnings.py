@@ -56,7 +56,11 @@ def test_a_source_that_learned_is_not_warned_of(made_records: MakeRecords) -> No
     ("strategy", "baseline", "add"),
     [
         ("frozen", {}, "add [strategy.scratch], which others are compared with"),
-        ("frozen", {"baseline": "fine_tune"}, "add another [strategy.NAME], and name as [study] base"),
+        (
+            "frozen",
+            {"baseline": "fine_tune"},
+            "add another [strategy.NAME], and name as [study] base",
+        ),
         ("scratch", {}, "add the strategy that you ask about, such as [strategy.frozen]"),
     ],
 )

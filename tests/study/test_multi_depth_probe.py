@@ -198,3 +198,32 @@ def test_settings_are_checked() -> None:
     assert plan.taps is not None
     assert plan.taps.numbers == 9
     assert [phase.rates for phase in plan.phases] == [{"stem": None, "head": 1.0}]
+
+
+def test_places_do_not_depend_on_which_seeds_a_study_has(
+    small_study: Make, digits: ImageSet, tmp_path: Path
+) -> None:
+    """A trial is the same trial whatever seeds stand beside it."""
+    found = []
+    for seeds in ([0, 2], [2, 0]):
+        study = small_study(
+            network={"kind": "cnn", "layers": [{"conv": 4}, {"pool": 2}, {"dense": 4}]},
+            strategy={"deep": FEW},
+            study={"seeds": seeds, "labels": [60], "baseline": "deep"},
+        )
+        own = place(study, digits, tmp_path / str(seeds[0]))
+        found.append(own.fit_trial(TrialKey("deep", 0, 60)).weights_hash)
+    assert found[0] == found[1]
+
+
+def test_how_many_numbers_a_place_gives_can_be_searched(
+    small_study: Make, compare: Callable[..., Results], digits: ImageSet, folder: Path
+) -> None:
+    study = small_study(
+        network=CNN,
+        strategy={"scratch": {}, "deep": FEW},
+        study={"seeds": 1, "labels": [60]},
+        search={"trials": 2, "deep": {"numbers": [4, 64]}},
+    )
+    results = compare(study, folder, images=digits)
+    assert set(results.trials["state"]) == {"complete"}

@@ -136,3 +136,12 @@ def test_wide_dropout_is_the_same_alone_in_a_stack_and_at_the_pictures(
         assert alone.weights_hash == ours.weights_hash
         assert naive.val_loss == pytest.approx(ours.val_loss, rel=1e-4)
         np.testing.assert_allclose(naive.val_probabilities, ours.val_probabilities, atol=2e-4)
+
+
+def test_what_was_put_in_the_place_of_a_layers_forward_stays() -> None:
+    layer = nn.Dropout(0.5)
+    mine = lambda inputs: inputs + 1  # noqa: E731
+    layer.forward = mine  # type: ignore[method-assign]
+    with drawn_quickly(layer), drawn_quickly(nn.Sequential(layer)):
+        assert torch.equal(layer(torch.zeros(3)), torch.ones(3))
+    assert layer.forward is mine

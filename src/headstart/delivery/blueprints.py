@@ -106,6 +106,15 @@ class Blueprint(Settings):
     taps: Annotated[tuple[Tap, ...], Field(max_length=_MOST_TAPS)] = ()
 
     @model_validator(mode="after")
+    def _taps_are_possible(self) -> Self:
+        names = [tap.name for tap in self.taps]
+        if len(set(names)) < len(names):
+            raise ValueError("taps name a place twice: name each once")
+        if sum(tap.numbers for tap in self.taps) > _MOST_REMEMBERED:
+            raise ValueError(f"taps give more than {_MOST_REMEMBERED:,} numbers together")
+        return self
+
+    @model_validator(mode="after")
     def _is_whole(self) -> Self:
         if self.head is None and not isinstance(self.body, KerasBody):
             raise ValueError("head is missing: only a Keras file brings one of its own")

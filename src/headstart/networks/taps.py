@@ -9,10 +9,10 @@ computed twice: the body is gone through once, and read on its way.
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
@@ -54,6 +54,14 @@ class Tap(Settings):
     step: _Edges = ()
     channels_last: bool = False
     numbers: Annotated[Count, Field(le=10_000_000)]
+
+    @model_validator(mode="after")
+    def _has_a_step_for_each_window(self) -> Self:
+        if len(self.window) != len(self.step):
+            raise ValueError(
+                f"window has {len(self.window)} edges, step {len(self.step)}: give as many"
+            )
+        return self
 
     def of(self, value: Tensor) -> Tensor:
         """What it gives, (N, numbers), of what lies at its place, (N, …)."""

@@ -91,7 +91,9 @@ def fit_bytes(workplace: Workplace) -> int:
             else phase.batch_size * learning
             for phase in plan.phases
         ]
-    return _COPIES * weights + max(needed)
+    plans = [workplace.plan(name, network) for name in workplace.study.strategy]
+    ends = max(len(plan.ends_needed()) for plan in plans)
+    return (_COPIES + ends) * weights + max(needed)
 
 
 def _solving_bytes(workplace: Workplace, plan: Plan) -> int:

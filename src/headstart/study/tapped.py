@@ -16,6 +16,8 @@ from headstart.strategies.plan import Plan
 if TYPE_CHECKING:
     from headstart.study.workplace import Workplace
 
+_ANY_SEED = 0
+
 
 class Tapped:
     """The makings of a workplace, and their keepers, by how they are tapped; found once each.
@@ -47,7 +49,9 @@ class Tapped:
             return network
         if tapping not in self._taps:
             place = self._workplace
-            self._taps[tapping] = find_taps(place.making, tapping, place.images.picture_shape)
+            # Of a network trained here the first weights, whichever seeds the study has.
+            seen = place.network(place.task(place.study.study.seeds[0]), _ANY_SEED)
+            self._taps[tapping] = find_taps(seen, tapping, place.images.picture_shape)
         return with_taps(network, self._taps[tapping])
 
     def making(self, tapping: Tapping | None) -> Network:

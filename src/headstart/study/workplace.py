@@ -231,7 +231,9 @@ class Workplace:
         own = self.settled.get(key)
         if own is None:
             return self.plan(key.strategy, self.making)
-        return _checked_plan(key.strategy, own, self.making)
+        plan = _checked_plan(key.strategy, own, self.making)
+        self.tapped.check(key.strategy, plan)
+        return plan
 
     def source_plan(self, network: Network) -> Plan:
         """How a source is trained here."""
@@ -297,7 +299,7 @@ class Workplace:
 
     def _doorway_of(self, key: TrialKey) -> Doorway:
         """Where a trial enters; nobody else needs the features of its own source."""
-        plan = self.plan(key.strategy, self.making)
+        plan = self.plan_of(key)
         if plan.start != "own":
             return self.doorway(key.seed, plan.taps)
         return self.keeper.enter(np.unique(self._needed(key.seed, [key.labels])))
@@ -504,7 +506,7 @@ class Workplace:
         plan = self.plan_of(key)
         door: Door = NO_DOOR if self.naive else self._doorway_of(key)
         shares = isinstance(door, Doorway) and self._shares_body(plan)
-        if shares and first is not None:
+        if shares and first is not None and isinstance(first.door, OneDoor):
             network, door = self._on_body(first.network, task, drawn_seed(seed, plan)), first.door
         else:
             network = self.placed(self.start(task, seed, plan, key.labels))

@@ -20,6 +20,9 @@ from torch import Tensor, nn
 QUICK_FROM = 2**14
 """So many numbers are drawn here; below, seeding a generator would take longer than drawing."""
 
+MASKS = 2
+"""Which way of drawing them this is: a fit that was begun in another is not gone on with."""
+
 _STEPS = 2**16
 _SEEDS = 2**63 - 1
 
@@ -46,7 +49,11 @@ def draw_mask(mask: Tensor, share: float, stream: torch.Generator | None = None)
 @contextmanager
 def drawn_quickly(network: nn.Module) -> Iterator[None]:
     """Within it, the plain dropout layers of a network draw by `draw_mask` on the CPU."""
-    found = [each for each in network.modules() if type(each) is nn.Dropout and 0 < each.p < 1]
+    found = [
+        each
+        for each in network.modules()
+        if type(each) is nn.Dropout and 0 < each.p < 1 and "forward" not in vars(each)
+    ]
     for layer in found:
         layer.forward = _Dropping(layer)  # type: ignore[method-assign, assignment]
     try:

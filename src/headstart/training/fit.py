@@ -23,7 +23,7 @@ from headstart.training.checkpoints import Checkpoints, Standing, copy_into
 from headstart.training.choice import Choice, best_end
 from headstart.training.courses import Clock, Course, Solution
 from headstart.training.courses import Epoch as Epoch
-from headstart.training.dropout import drawn_quickly
+from headstart.training.dropout import MASKS, drawn_quickly
 from headstart.training.entry import Enter, at_the_pictures
 from headstart.training.interpolation import interpolate
 from headstart.training.regularisers import Regularisation, starting_point, watches_features
@@ -133,7 +133,7 @@ def fit(
         parameter.requires_grad_(True)
         parameter.grad = None
     network.eval()
-    (val_loss, val_accuracy), choice = _combined(network, plan, going.ends, valid, course.kept)
+    (val_loss, val_accuracy), choice = _combined(network, plan, going, valid, course.kept)
     if checkpoints is not None:
         checkpoints.remove()
     done = tuple(going.done)
@@ -143,7 +143,7 @@ def fit(
 def _combined(
     network: Network,
     plan: Plan,
-    ends: Mapping[str, Mapping[str, Tensor]],
+    going: "_Going",
     valid: Inputs,
     kept: tuple[float, float],
 ) -> tuple[tuple[float, float], Choice | None]:
@@ -153,13 +153,14 @@ def _combined(
         Those of the network as it is left, and the choice, where there was one.
     """
     if plan.interpolation is not None:
-        before = ends[plan.interpolation.after]
+        before = going.ends[plan.interpolation.after]
         return interpolate(network, plan.interpolation, before, valid), None
     if plan.soup:
-        loss, accuracy, _ = greedy_soup(network, [ends[name] for name in plan.soup], valid)
+        ingredients = [going.ends[name] for name in plan.soup]
+        loss, accuracy, _ = greedy_soup(network, ingredients, valid)
         return (loss, accuracy), None
     if plan.best_of:
-        found = best_end(network, {name: ends[name] for name in plan.best_of}, valid)
+        found = best_end(network, going.candidates(), valid)
         return found[:2], found[2]
     return kept, None
 
@@ -256,7 +257,18 @@ class _Going:
     def keep_end(self, phase: Phase) -> None:
         """Keep what a phase ended with, where a later one needs it."""
         if phase.name in self._plan.ends_needed():
-            self.ends[phase.name] = _copies(self._network.state_dict())
+            self.ends[phase.name] = _copies(
+                {
+                    name: tensor
+                    for name, tensor in self._network.state_dict().items()
+                    if phase.name not in self._plan.best_of
+                    or phase.trains(self._network.group_of(name))
+                }
+            )
+
+    def candidates(self) -> dict[str, dict[str, Tensor]]:
+        """The ends that the best is chosen of, whole: what a phase left alone is the start's."""
+        return {name: {**self._start, **self.ends[name]} for name in self._plan.best_of}
 
     def teacher(self, phase: Phase) -> Network | None:
         """The network that a phase is distilled from: at rest, as an earlier phase left it."""
@@ -313,7 +325,7 @@ def _meaning(network: Network, plan: Plan, seed: int, train: Inputs) -> str:
     """What tells a fit from others: where it starts, what it does, and on what."""
     assert train.labels is not None
     state = weights_hash({**network.state_dict(), "the labels": train.labels})
-    text = f"{state} {plan!r} {seed} torch {torch.__version__} {train.device.type}"
+    text = f"{state} {plan!r} {seed} masks {MASKS} torch {torch.__version__} {train.device.type}"
     return hashlib.sha256(text.encode()).hexdigest()
 
 

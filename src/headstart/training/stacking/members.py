@@ -23,7 +23,7 @@ from headstart.training.stacking.supply import can_supply, columns_of, drops_in_
 from headstart.training.stacking.weights import Kind, Rates
 
 _PLAN = frozenset({"fresh", "zero_head", "draw"})
-_PHASE = frozenset({"recipe", "only"})
+_PHASE = frozenset({"recipe", "only", "batch_norm_momentum"})  # there is no BatchNorm in a stack
 
 
 class NotStackableError(TrainingError):
