@@ -36,7 +36,7 @@ ThreadLimit = Annotated[
     typer.Option(
         "--threads",
         min=1,
-        help="All processes together, but for reading picture files.  [default: CPU cores]",
+        help="All processes together, but for making pictures ready.  [default: CPU cores]",
     ),
 ]
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study's file.")]
