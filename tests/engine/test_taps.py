@@ -72,6 +72,11 @@ def averaged(maps: np.ndarray[Any, Any], counts: tuple[int, int]) -> np.ndarray[
     return unit(np.stack(columns, axis=1))
 
 
+@pytest.fixture(autouse=True)
+def _the_same_weights_each_time() -> None:
+    torch.manual_seed(0)
+
+
 def unit(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     flat = values.reshape(len(values), -1)
     found: np.ndarray[Any, Any] = flat / np.linalg.norm(flat, axis=1, keepdims=True)

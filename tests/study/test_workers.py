@@ -78,7 +78,7 @@ def test_a_killed_worker_fails_the_trials_of_its_stack_and_no_other(
     fingerprint: Fingerprint,
 ) -> None:
     study = small_study(
-        strategy={"quick": {"kind": "scratch"}, "slow": {"kind": "scratch", "epochs": 150}},
+        strategy={"quick": {"kind": "scratch"}, "slow": {"kind": "scratch", "epochs": 900}},
         study={"labels": [60], "seeds": 4, "baseline": "quick"},
     )
     compare(study, tmp_path / "undisturbed", images=digits, jobs=1)
