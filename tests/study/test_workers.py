@@ -1,5 +1,6 @@
 """Worker processes: the same bits as one process, and nothing lost or hung when one dies."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -17,7 +18,8 @@ import pytest
 from headstart.data.image_set import ImageSet
 from headstart.errors import RecordsError
 from headstart.report.results import Results
-from headstart.study.folder import resolved_toml
+from headstart.study.compare import train_and_score
+from headstart.study.folder import resolved_toml, study_folder
 from headstart.study.jobs import Failure, Job, Stack
 from headstart.study.progress import Progress
 from headstart.study.records import TrialKey
@@ -215,3 +217,24 @@ def test_the_time_that_is_left_is_told(
     assert told[-1] == 0
     known = [seconds for seconds in told if seconds is not None]
     assert all(0 <= seconds < 10 * took for seconds in known)
+
+
+def test_ctrl_c_that_a_call_swallows_is_no_failure_of_a_trial(
+    small_study: Make, digits: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a library in C does that tells every exception within it as its own."""
+
+    def swallows(place: Workplace, keys: object) -> None:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise ValueError("could not determine the shape")
+
+    monkeypatch.setattr(Workplace, "fit_trials", swallows)
+    monkeypatch.setattr(Workplace, "train_sources", swallows)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with study_folder(tmp_path / "answers") as folder, pytest.raises(KeyboardInterrupt):
+            train_and_score(small_study(), folder, images=digits, jobs=1)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -7,10 +7,12 @@ as running is what is in hand.
 import signal
 import warnings
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from threading import current_thread, main_thread
+from types import FrameType
 from typing import Protocol, cast
 
 from headstart.study.jobs import Ended, Failure, Stack, perform
@@ -38,6 +40,32 @@ class Runner(Protocol):
         """Let go of everything, unfinished stacks too."""
 
 
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """See to it that Ctrl-C within ends it, even where an extension in C swallows the exception.
+
+    Such a call then fails with another one, which would be told as the failure of a trial.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler or current_thread() is not main_thread():
+        yield
+        return
+    came = False
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        came = True
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, remember)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt
+
+
 class InlineRunner:
     """Does each stack at once, in this process."""
 
@@ -55,7 +83,9 @@ class InlineRunner:
         """Do the stack in hand."""
         if self._stack is not None:
             stack, self._stack = self._stack, None
-            yield stack, perform(self._workplace, stack)
+            with _interruptible():
+                ended = perform(self._workplace, stack)
+            yield stack, ended
 
     def close(self) -> None:
         """Nothing to let go of."""
