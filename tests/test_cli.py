@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from importlib import metadata
@@ -91,6 +92,38 @@ def refused(ended: Ended) -> str:
     assert ended.err.count("error: ") == 1
     assert "Traceback" not in ended.err
     return " ".join(ended.err.split("error: ")[1].split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "out"),
+    [(["--version"], 0, "headstart 0."), (["show", "nowhere.toml"], 2, "")],
+)
+def test_the_process_ends_at_once_with_its_code_and_all_that_was_to_be_done(
+    tmp_path: Path, arguments: list[str], code: int, out: str
+) -> None:
+    program = (
+        "import atexit, sys\n"
+        "from headstart.cli import application\n"
+        "assert 'multiprocessing.util' not in sys.modules  # its end would come too late\n"
+        "command = application.main\n"
+        "def main():\n"
+        "    atexit.register(print, 'at the end')\n"
+        "    command()\n"
+        "application.main = main\n"
+        "class Kept:\n"
+        "    def __del__(self): print('taken apart')\n"
+        "kept = Kept()\n"
+        "kept.itself = kept\n"
+        f"sys.argv = ['headstart', *{arguments!r}]\n"
+        "application.run()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code
+    assert done.stdout.startswith(out)
+    assert done.stdout.endswith("at the end\n")
+    assert (code == 2) == ("error: there is no study file nowhere.toml" in done.stderr)
 
 
 def test_the_version_is_the_packages(headstart: Command) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import signal
 import subprocess
@@ -25,6 +26,7 @@ from headstart.study.progress import Progress
 from headstart.study.records import TrialKey
 from headstart.study.runner import InlineRunner, ProcessRunner
 from headstart.study.spec import Study
+from headstart.study.worker import start_worker, workers_are_prepared
 from headstart.study.workplace import Workplace
 
 Make = Callable[..., Study]
@@ -33,7 +35,7 @@ Fingerprint = Callable[[Path], list[tuple[object, ...]]]
 
 
 def no_workers() -> bool:
-    return not [p for p in multiprocessing.active_children() if "Spawn" in type(p).__name__]
+    return not multiprocessing.active_children()
 
 
 def test_a_killed_worker_fails_its_trial_and_no_other(
@@ -238,3 +240,50 @@ def test_ctrl_c_that_a_call_swallows_is_no_failure_of_a_trial(
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def warned_of(runner: ProcessRunner) -> list[str]:
+    """What its workers warn of until the first stack ends."""
+    runner.submit(Stack((Job(0, TrialKey("scratch", 0, "all")),)))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        list(runner.finished())
+    runner.close()
+    return [str(each.message) for each in caught]
+
+
+def test_a_worker_has_the_environment_that_its_leader_has_now(
+    small_study: Make, digits: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = "__import__('warnings').warn(repr(__import__('os').environ.get('HEADSTART_TESTED')))"
+    workplace = Workplace(small_study(), partial(eval, told), tmp_path)
+    vars(workplace)["images"] = digits
+    found = []
+    for value in ("one", "two", None):
+        if value is None:
+            monkeypatch.delenv("HEADSTART_TESTED")
+        else:
+            monkeypatch.setenv("HEADSTART_TESTED", value)
+        found += warned_of(ProcessRunner(workplace, 1))
+
+    assert found == ["'one'", "'two'", "None"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked off on Linux only")
+def test_workers_share_what_was_imported_and_start_from_nothing_where_that_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def kind() -> str:
+        process, connection = start_worker()
+        connection.close()
+        process.join(60)
+        assert process.exitcode == 0
+        return type(process).__name__
+
+    def gone(fds: list[int]) -> None:
+        raise EOFError("unexpected EOF")
+
+    assert kind() == "ForkServerProcess"
+    assert workers_are_prepared()
+    monkeypatch.setattr(multiprocessing.forkserver, "connect_to_new_process", gone)
+    assert kind() == "SpawnProcess"

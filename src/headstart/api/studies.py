@@ -1,12 +1,13 @@
 """The library's front door to studies: compare one, or draw a map of depths."""
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from headstart.data.image_set import ImageSet
 from headstart.engine.limits import NO_LIMITS, MachineLimits
 from headstart.report.depth_map import DepthMap
-from headstart.report.results import Results
+from headstart.report.results import Results, get_ready_to_draw
 from headstart.report.study_warnings import nothing_to_compare
 from headstart.study.compare import open_workplace, train_and_score
 from headstart.study.deciding import until_decided
@@ -109,6 +110,7 @@ def compare_in(
                 naive=naive,
                 limits=limits,
                 workplace=workplace,
+                meanwhile=cache(get_ready_to_draw),
             )
 
         if max_seeds is None and not open_ended:

@@ -9,3 +9,4 @@ from headstart.cli import pictures as pictures  # isort: skip
 from headstart.cli import delivery as delivery  # isort: skip
 from headstart.cli.application import app as app
 from headstart.cli.application import main as main
+from headstart.cli.application import run as run

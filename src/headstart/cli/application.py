@@ -1,5 +1,8 @@
 """The application that commands belong to, and how it ends."""
 
+import atexit
+import gc
+import os
 import sys
 from typing import Annotated, Any
 
@@ -57,3 +60,28 @@ def main() -> None:
         for number, problem in enumerate(error.problems):
             print(f"{'error: ' if number == 0 else '       '}{problem}", file=sys.stderr)
         sys.exit(2)
+
+
+def run() -> None:
+    """Be the command `headstart`, a process of its own.
+
+    Python takes all that was loaded apart before a process ends, close to a second with PyTorch.
+    The system does that anyway, so the process ends as soon as whatever asked to be called at its
+    end has been.
+    """
+    gc.set_threshold(50_000)  # modules are no garbage; looking for some takes a tenth of loading
+    code: int | None = None
+
+    def end() -> None:
+        if code is not None:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+
+    atexit.register(end)  # the first to be registered is the last to be called
+    try:
+        main()
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else None
+        raise
+    code = 0

@@ -16,6 +16,7 @@ from headstart.cli.options import (
     ModelFolder,
     Pictures,
     ThreadLimit,
+    expect_workers,
     limits_from,
     loading,
 )
@@ -60,6 +61,7 @@ def fit(
     from headstart import console
     from headstart.console.delivery import print_fitted
 
+    expect_workers(jobs, memory, threads)
     with console.listening() as listener:
         listener(Progress("loading PyTorch"))
         from headstart import api

@@ -1,5 +1,6 @@
 """Options that several commands have, and what their texts mean."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,6 +61,17 @@ def limits_from(memory: str | None, disk: str | None, threads: int | None) -> "M
     from headstart.engine.limits import MachineLimits
 
     return MachineLimits.parsed(memory, disk, threads)
+
+
+def expect_workers(jobs: int | None, memory: str | None = None, threads: int | None = None) -> None:
+    """Let workers get ready while this process loads PyTorch itself, if there may be any.
+
+    With a limit to memory nothing is taken before it is known what for.
+    """
+    if memory is None and 1 not in (jobs, threads, os.cpu_count() or 1):
+        from headstart.study.worker import prepare_workers
+
+        prepare_workers()
 
 
 def budgets(text: str | None) -> list[int | str] | None:

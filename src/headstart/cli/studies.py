@@ -20,6 +20,7 @@ from headstart.cli.options import (
     StudyFolder,
     ThreadLimit,
     budgets,
+    expect_workers,
     limits_from,
 )
 from headstart.errors import StudyError
@@ -99,7 +100,9 @@ def compare(
         max_seeds=(max_seeds or 40) if until_decided and not open_ended else None,
         open_ended=open_ended,
         naive=naive,
-        limits=limits_from(memory, disk, threads),
+        memory=memory,
+        disk=disk,
+        threads=threads,
     )
     written = results.event_files() if tensorboard else None
     if as_json:
@@ -157,6 +160,7 @@ def draw_map(
     """
     from headstart import console
 
+    expect_workers(jobs)
     with console.listening() as listener:
         listener(Progress("loading PyTorch"))
         from headstart import api
@@ -325,11 +329,17 @@ def _compared(
     labels: list[int | str] | None = None,
     margin: float | None = None,
     alpha: float | None = None,
+    jobs: int | None = None,
+    memory: str | None = None,
+    disk: str | None = None,
+    threads: int | None = None,
     **options: Any,
 ) -> "Results":
     """Compare a study, showing how it goes on; options are those of `headstart.compare`."""
     from headstart import console
 
+    expect_workers(jobs, memory, threads)
+    limits = limits_from(memory, disk, threads)
     with console.listening() as listener:
         listener(Progress("loading PyTorch"))
         from headstart import api
@@ -340,7 +350,7 @@ def _compared(
             spec.needs_one_test_split(study, needs_one_test_split)
         study = spec.with_settings(study, seeds=seeds, labels=labels, margin=margin, alpha=alpha)
         folder = output or Path("studies") / study_file.stem
-        return api.compare(study, folder, listener=listener, **options)
+        return api.compare(study, folder, jobs=jobs, limits=limits, listener=listener, **options)
 
 
 def _refuse_idle(

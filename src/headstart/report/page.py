@@ -17,6 +17,7 @@ from headstart.report.content import ReportContent
 from headstart.report.figures import FIGURES, MakeFigure
 from headstart.report.highlights import highlights, named, signs, verdicts
 from headstart.report.searching import search_table
+from headstart.report.svg import warm_up
 
 _HERE = Path(__file__).parent
 
@@ -53,6 +54,13 @@ def render(content: ReportContent, shown: Sequence[MakeFigure] = FIGURES) -> str
         },
     )
     return text.encode("utf-8", "replace").decode()
+
+
+def get_ready() -> None:
+    """Do ahead of time what the first page would have to wait for."""
+    _template()
+    _style()
+    warm_up()
 
 
 def write(content: ReportContent, path: Path, shown: Sequence[MakeFigure] = FIGURES) -> Path:

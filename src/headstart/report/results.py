@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Self
 
 from headstart.report.summary import summarise
@@ -16,6 +17,20 @@ if TYPE_CHECKING:
     import pandas as pd
 
 REPORT_NAME = "report.html"
+
+
+def get_ready_to_draw() -> Thread:
+    """Load, beside what this process does, what the first report would have to wait for."""
+    loading = Thread(target=_load_what_draws)
+    loading.start()
+    return loading
+
+
+def _load_what_draws() -> None:
+    import headstart.report.from_records  # noqa: F401
+    from headstart.report.page import get_ready
+
+    get_ready()
 
 
 @dataclass(frozen=True, repr=False)

@@ -42,6 +42,10 @@ from headstart.study.workplace import Workplace
 _TELL_EVERY_S = 0.25
 
 
+def nothing() -> None:
+    """Do nothing."""
+
+
 def train_and_score(
     study: Study,
     folder: Path,
@@ -54,6 +58,7 @@ def train_and_score(
     naive: bool = False,
     limits: MachineLimits = NO_LIMITS,
     workplace: Workplace | None = None,
+    meanwhile: Callable[[], object] = nothing,
 ) -> StudyRecords:
     """Do a study's trials, score them, and read the records.
 
@@ -68,6 +73,7 @@ def train_and_score(
         naive: Let every trial do all of its work by itself: the reference for what is shared.
         limits: What the study may take of the machine.
         workplace: The study's, where it was opened before for this folder (`open_workplace`).
+        meanwhile: Called once worker processes do the trials, and this one would only wait.
     """
     if workplace is None:
         workplace = open_workplace(
@@ -83,7 +89,7 @@ def train_and_score(
             states = records.states()
             records.wait_again([key for key in keys if states[key] == "failed"])
         _describe(workplace, records, content_hash)
-        _train(workplace, records, keys, jobs, listener)
+        _train(workplace, records, keys, jobs, listener, meanwhile)
         listener(Progress("scoring the test predictions"))
         score_trials(workplace, records, keys, reader)
     finally:
@@ -210,6 +216,7 @@ def _train(
     keys: tuple[TrialKey, ...],
     jobs: int | None,
     listener: Listener,
+    meanwhile: Callable[[], object] = nothing,
 ) -> None:
     """Do the trials that are waiting."""
     states = records.states()
@@ -219,19 +226,20 @@ def _train(
     if not waiting:
         Lead(workplace, records, keys, InlineRunner(workplace), listener).go()
         return
-    expected = _estimated(workplace, waiting, people.workers)
-    if expected is not None:
-        listener(Progress("training", said=estimate_words(expected)))
-    started = time.monotonic()
-    workplace.share_features(sorted({key.strategy for key in waiting}), _telling(listener))
-    shared = workplace.spent_on_features()
     runner: Runner = InlineRunner(workplace)
     if people.workers > 1:
         listener(Progress(f"starting {people.workers} worker processes"))
         runner = ProcessRunner(within(workplace, people.memory), people.workers)
-    timed = TimedRunner(runner)
-    timed.note(shared)
     try:
+        expected = _estimated(workplace, waiting, people.workers)
+        if expected is not None:
+            listener(Progress("training", said=estimate_words(expected)))
+        started = time.monotonic()
+        workplace.share_features(sorted({key.strategy for key in waiting}), _telling(listener))
+        timed = TimedRunner(runner)
+        timed.note(workplace.spent_on_features())
+        if people.workers > 1:
+            meanwhile()
         Lead(workplace, records, keys, timed, listener).go()
     finally:
         runner.close()

@@ -15,10 +15,11 @@ from headstart.errors import StudyError
 from headstart.networks.groups import count_parameters
 from headstart.networks.heads import solvable_layer
 from headstart.strategies.plan import Plan
+from headstart.study.worker import workers_are_prepared
 from headstart.study.workplace import Workplace
 from headstart.training.batches import evaluation_batch
 
-INLINE_TRIALS = 4  # up to so many trials, starting worker processes costs more than it saves
+INLINE_TRIALS = 4  # up to so many, starting workers from nothing costs more than they save
 _COPIES = (
     7  # of the weights: start, network, best so far, gradients, two of the optimiser, one more
 )
@@ -59,7 +60,8 @@ def staff(workplace: Workplace, waiting: int, jobs: int | None = None) -> Staff:
     cores = max(1, limits.processors // threads)
     most = cores if jobs is None else min(jobs, cores) if limits.threads is not None else jobs
     workers = max(1, min(most, waiting))
-    if (jobs is None and waiting <= INLINE_TRIALS) or workplace.device.type != "cpu":
+    few = waiting <= (1 if workers_are_prepared() else INLINE_TRIALS)
+    if (jobs is None and few) or workplace.device.type != "cpu":
         workers = 1
     if limits.memory is None:
         return Staff(workers)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from threading import current_thread, main_thread
 from types import FrameType
 from typing import Protocol, cast
@@ -95,7 +95,7 @@ class InlineRunner:
 class _Worker:
     """A worker process, and the stack that it has in hand."""
 
-    process: SpawnProcess
+    process: BaseProcess
     connection: Connection
     stack: Stack | None = None
     ready: bool = False
@@ -125,6 +125,8 @@ class ProcessRunner:
         self._false_starts = 0
         self._why_not = Failure("")
         self._told: set[str] = set()
+        for _ in range(workers):  # they get ready while this process still plans
+            self._new()
 
     def submit(self, stack: Stack) -> None:
         """Hand a stack to a worker, a new one where none is idle."""
@@ -208,7 +210,7 @@ class ProcessRunner:
         self._workers = []
 
 
-def _obituary(process: SpawnProcess) -> Failure:
+def _obituary(process: BaseProcess) -> Failure:
     """Why a worker is gone."""
     process.join(5)
     code = process.exitcode

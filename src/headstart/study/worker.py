@@ -11,12 +11,12 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from headstart.study.workplace import Workplace
 
 READY = "ready"
+_FORKS = sys.platform == "linux"  # elsewhere forking breaks system libraries, or is not there
+_PRELOADED = ("headstart.study.preloaded",)
+_PREPARED = threading.Event()
 
 
 @dataclass(frozen=True)
@@ -35,15 +38,45 @@ class Warned:
     text: str
 
 
-def start_worker() -> tuple[SpawnProcess, Connection]:
+def prepare_workers() -> None:
+    """Start, ahead of time, the process that workers are forked off; this one goes on meanwhile.
+
+    It imports PyTorch, and what else every worker needs, once for all of them, and ends with this
+    process. Where there is no such process, workers start from nothing, and this does nothing.
+    """
+    if not _FORKS:
+        return
+    from multiprocessing import forkserver
+
+    forkserver.set_forkserver_preload(list(_PRELOADED))
+    with _without_interrupts(), suppress(OSError):  # `start_worker` then does without
+        forkserver.ensure_running()
+        _PREPARED.set()
+
+
+def workers_are_prepared() -> bool:
+    """Whether a worker is there in no time, or will be sooner than if it were started now."""
+    return _PREPARED.is_set()
+
+
+def start_worker() -> tuple[BaseProcess, Connection]:
     """Start a worker; it waits for its workplace.
 
     Returns:
         The process, and the leader's end of the pipe.
     """
-    context = get_context("spawn")
+    if _FORKS:
+        prepare_workers()
+        with suppress(OSError, EOFError):  # what it would be forked off is gone
+            return _started("forkserver")
+    return _started("spawn")
+
+
+def _started(method: str) -> tuple[BaseProcess, Connection]:
+    context: Any = get_context(method)  # typeshed has no processes in what all contexts share
     ours, theirs = context.Pipe()
-    process = context.Process(target=work, args=(theirs,), daemon=True)
+    # What workers are forked off has the environment of the time when it was started.
+    process = context.Process(target=work, args=(theirs, dict(os.environ)), daemon=True)
     with _without_interrupts(), _main_set_aside():
         process.start()
     theirs.close()
@@ -82,9 +115,12 @@ def _main_set_aside() -> Iterator[None]:
         sys.modules["__main__"] = script
 
 
-def work(leader: Connection) -> None:
+def work(leader: Connection, environment: Mapping[str, str]) -> None:
     """Be a worker until the leader's end of the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in os.environ.keys() - environment.keys():
+        del os.environ[name]
+    os.environ.update(environment)
     try:
         workplace = _opened(leader)
     except EOFError:

@@ -45,13 +45,11 @@ class _DenseStage:
         self.out = Room.make(trials, rows, max(2, link.outputs))
 
     def forward(self, layers: Sequence[Layer]) -> None:
-        weight, bias = layers[self._number].weight, layers[self._number].bias
-        assert weight is not None
-        turned = weight.transpose(1, 2)
-        if bias is None:
-            torch.bmm(self._inputs.each, turned, out=self.out.each)
+        layer = layers[self._number]
+        if layer.bias is None:
+            torch.bmm(self._inputs.each, layer.turned, out=self.out.each)
         else:
-            torch.baddbmm(bias[:, None], self._inputs.each, turned, out=self.out.each)
+            torch.baddbmm(layer.bias_row, self._inputs.each, layer.turned, out=self.out.each)
 
     def backward(self, gradient: Room, layers: Sequence[Layer], learning: Learning) -> Room:
         if self._back is not None:

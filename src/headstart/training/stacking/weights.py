@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 import torch
@@ -26,6 +27,18 @@ class Layer:
 
     weight: Tensor | None
     bias: Tensor | None
+
+    @cached_property
+    def turned(self) -> Tensor:
+        """The weight as (trials, inputs, outputs), a view that is made once for all steps."""
+        assert self.weight is not None
+        return self.weight.transpose(1, 2)
+
+    @cached_property
+    def bias_row(self) -> Tensor:
+        """The bias as (trials, 1, outputs), likewise."""
+        assert self.bias is not None
+        return self.bias[:, None]
 
 
 @dataclass(frozen=True)
