@@ -97,8 +97,8 @@ def test_a_second_load_reads_and_decodes_nothing(
         told.clear()
         return load_pictures(root, SMALL, progress=lambda doing, *_: told.append(doing)).images
 
-    # As if the files had been there for a minute; see fingerprints.
-    monkeypatch.setattr("headstart.data.fingerprints._SETTLED_AFTER_NS", -(60 * 10**9))
+    # As if the files had been there for a minute.
+    monkeypatch.setattr("headstart.data.marks._SETTLED_AFTER_NS", -(60 * 10**9))
     first = load()
     assert told == ["reading"] * 5 + ["decoding"] * 5
     second = load()

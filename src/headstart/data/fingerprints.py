@@ -1,9 +1,6 @@
 """Content hashes of pictures, remembered so that files that did not change are not read again.
 
-A file is taken to be unchanged when its name, length, inode, and its times of modification and of
-status change are what they were, all in nanoseconds. The time of status change cannot be set by
-programs, so a file that was overwritten and given its old date is noticed. Files that changed less
-than two seconds before they were hashed are not remembered: clocks of file systems are that coarse.
+When a file is taken to be unchanged, `headstart.data.marks` says; its name must be the same, too.
 """
 
 import hashlib
@@ -15,14 +12,11 @@ import numpy as np
 
 from headstart.data.decode import Payload, UnreadableError
 from headstart.data.entries import USUAL_LIMITS, Entry, Limits, printable
+from headstart.data.marks import Mark, is_settled, mark_of
 from headstart.data.picture_cache import PictureCache, read_sealed, touch, write_sealed
 from headstart.data.reading import Progress, over_pictures
 
 _VERSION = 1
-_SETTLED_AFTER_NS = 2_000_000_000
-
-Mark = list[int]
-"""Length, inode, time of modification and time of status change, both in nanoseconds."""
 
 
 def content_hashes(
@@ -67,8 +61,7 @@ def content_hashes(
     found.update(zip(unknown, hashed, strict=True))
     hashes = [found[number] for number in range(len(entries))]
     if unknown:
-        settled_ns = started - _SETTLED_AFTER_NS
-        _remember(place, entries, marks, hashes, about=printable(str(root)), settled_ns=settled_ns)
+        _remember(place, entries, marks, hashes, about=printable(str(root)), now_ns=started)
     else:
         touch(place)
     return hashes
@@ -87,19 +80,8 @@ _BYTES = ("utf-8", "surrogateescape")
 
 
 def _marks(entries: Sequence[Entry]) -> list[Mark]:
-    """What tells whether each entry's file changed; empty for one that is not there."""
-    by_path: dict[Path, Mark] = {}
-    for entry in entries:
-        if entry.path not in by_path:
-            try:
-                facts = entry.path.stat()
-            except OSError:
-                by_path[entry.path] = []
-                continue
-            by_path[entry.path] = [
-                *(facts.st_size, facts.st_ino),
-                *(facts.st_mtime_ns, facts.st_ctime_ns),
-            ]
+    """What tells whether each entry's file changed."""
+    by_path = {path: mark_of(path) for path in {entry.path for entry in entries}}
     return [by_path[entry.path] for entry in entries]
 
 
@@ -118,13 +100,13 @@ def _remember(
     hashes: Sequence[str | UnreadableError],
     *,
     about: str,
-    settled_ns: int,
+    now_ns: int,
 ) -> None:
     """Keep the hashes of files that had not changed for a while; a full cache is no harm."""
     files = {
         entry.name: (mark, text)
         for entry, mark, text in zip(entries, marks, hashes, strict=True)
-        if isinstance(text, str) and mark and max(mark[2:]) < settled_ns
+        if isinstance(text, str) and is_settled(mark, now_ns)
     }
     try:
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from headstart.data.pixel_hashes import PixelHashes
 from headstart.errors import DataError, nearest
 
 PARTS = ("train", "valid", "test")
@@ -65,7 +66,11 @@ class ImageSet:
     @cached_property
     def hashes(self) -> NDArray[np.bytes_]:
         """A content hash a picture, shape (N,), dtype S16: equal pixels have equal hashes."""
-        return self.hashes_of(np.arange(len(self)))
+        known = bool((self._hashed != b"").all())
+        hashes = self.hashes_of(np.arange(len(self)))
+        if not known:
+            self._kept.keep(hashes, f"{len(self):,} pictures of {self.name}")
+        return hashes
 
     def hashes_of(self, rows: NDArray[np.int64]) -> NDArray[np.bytes_]:
         """The content hashes of some pictures; none is taken twice.
@@ -73,17 +78,34 @@ class ImageSet:
         Args:
             rows: Row numbers, shape (N,).
         """
-        shape = repr(self.picture_shape).encode()
-        pictures = np.asarray(self.pictures)  # a memory map would make a map of every picture
         for row in np.unique(rows[self._hashed[rows] == b""]).tolist():
-            digest = hashlib.blake2b(pictures[row].tobytes(), digest_size=8, key=shape)
-            self._hashed[row] = digest.hexdigest().encode()
+            self._hashed[row] = self._hash(row)
         return self._hashed[rows]
+
+    def _hash(self, row: int) -> bytes:
+        """The content hash of a picture."""
+        digest = hashlib.blake2b(self._plain[row].tobytes(), digest_size=8, key=self._shape)
+        return digest.hexdigest().encode()
+
+    @cached_property
+    def _plain(self) -> NDArray[np.uint8]:
+        """The pictures; a memory map would make a map of every single one."""
+        return np.asarray(self.pictures)
+
+    @cached_property
+    def _shape(self) -> bytes:
+        return repr(self.picture_shape).encode()
+
+    @cached_property
+    def _kept(self) -> PixelHashes:
+        """Where the hashes of all pictures may be kept."""
+        return PixelHashes(self.pictures)
 
     @cached_property
     def _hashed(self) -> NDArray[np.bytes_]:
-        """The content hashes that were taken so far; empty for other pictures."""
-        return np.zeros(len(self), dtype="S16")
+        """The content hashes that are known so far; empty for other pictures."""
+        known = self._kept.known(self._hash)
+        return np.zeros(len(self), dtype="S16") if known is None else known
 
     @classmethod
     def from_arrays(
