@@ -27,6 +27,8 @@ CHILD = """
 import json, os, sys, time
 asked = json.loads(sys.argv[1])
 from pathlib import Path
+from headstart.study.worker import prepare_workers
+prepare_workers()  # as the command line does
 from headstart import api
 from headstart.study import runner
 from headstart.study.spec import load_study, study_from, with_settings

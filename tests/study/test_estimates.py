@@ -1,5 +1,6 @@
 """Estimates: remembered, corrected by what jobs took, and told before and after training."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from headstart.strategies.head_solver import HeadSolver
 from headstart.strategies.plan import Optimizer
 from headstart.strategies.recipe import Recipe
 from headstart.study import compare as compare_module
+from headstart.study import explain as explaining
 from headstart.study import timing as timing_module
 from headstart.study.explain import Explanation, explain, learn_from
 from headstart.study.pace import Took
@@ -300,3 +302,19 @@ def test_a_study_without_steps_is_timed_all_the_same(placed: Place) -> None:
     place = placed(training={"batch_size": 1, "epochs": 1})
     assert Clockwork(place).rates.flops > 0
     assert min(seconds(explain(place, 1)).values()) > 0
+
+
+def test_trials_are_parted_where_that_saves_more_than_starting_workers_takes(
+    placed: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By default; who asks for a number of jobs gets it."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    study = placed(study={"seeds": 4})
+    monkeypatch.setitem(explaining._OPENING_S, False, 0.0)
+    assert explain(study, prepared=True).workers == 4
+    monkeypatch.setattr(explaining, "_LOADING_S", 1e6)
+    assert explain(study, prepared=True).workers == 4
+    assert explain(study, prepared=False).workers == 1
+    monkeypatch.setitem(explaining._OPENING_S, False, 1e6)
+    assert explain(study, prepared=True).workers == 1
+    assert explain(study, 3, prepared=True).workers == 3

@@ -66,21 +66,6 @@ def test_no_more_trials_at_a_time_than_the_limits_allow(
         assert 0 <= found.memory <= limits.memory
 
 
-@pytest.mark.parametrize(("waiting", "prepared", "workers"), [
-    (4, False, 1), (5, False, 5), (1, True, 1), (2, True, 2),
-])  # fmt: skip
-def test_few_trials_wait_for_no_workers_that_would_have_to_load_pytorch(
-    placed: Callable[..., Workplace],
-    monkeypatch: pytest.MonkeyPatch,
-    waiting: int,
-    prepared: bool,
-    workers: int,
-) -> None:
-    monkeypatch.setattr(planner, "workers_are_prepared", lambda: prepared)
-    assert staff(placed(MachineLimits()), waiting).workers == workers
-    assert staff(placed(MachineLimits()), waiting, jobs=2).workers == min(2, waiting)
-
-
 def test_threads_of_a_trial_count(placed: Callable[..., Workplace]) -> None:
     study = {"seeds": 1, "threads": 3}
     assert staff(placed(MachineLimits(threads=7), study=study), 100).workers == 2

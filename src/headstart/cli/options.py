@@ -63,15 +63,33 @@ def limits_from(memory: str | None, disk: str | None, threads: int | None) -> "M
     return MachineLimits.parsed(memory, disk, threads)
 
 
-def expect_workers(jobs: int | None, memory: str | None = None, threads: int | None = None) -> None:
+def expect_workers(
+    jobs: int | None,
+    memory: str | None = None,
+    threads: int | None = None,
+    *,
+    study_file: Path | None = None,
+) -> None:
     """Let workers get ready while this process loads PyTorch itself, if there may be any.
 
     With a limit to memory nothing is taken before it is known what for.
+
+    Args:
+        jobs: As the option, like those that follow.
+        memory: Of all processes.
+        threads: Of all processes.
+        study_file: The study; without one, the network is one of timm's.
     """
     if memory is None and 1 not in (jobs, threads, os.cpu_count() or 1):
         from headstart.study.worker import prepare_workers
 
-        prepare_workers()
+        text = "pretrained"
+        if study_file is not None:
+            try:  # what is wrong with it is told when it is read for good
+                text = study_file.read_text(encoding="utf-8", errors="replace")
+            except OSError:
+                return
+        prepare_workers(with_timm="pretrained" in text)
 
 
 def budgets(text: str | None) -> list[int | str] | None:

@@ -160,7 +160,7 @@ def draw_map(
     """
     from headstart import console
 
-    expect_workers(jobs)
+    expect_workers(jobs, study_file=study_file)
     with console.listening() as listener:
         listener(Progress("loading PyTorch"))
         from headstart import api
@@ -285,7 +285,7 @@ def explain(
         study = as_compared(load_study(study_file), listener)
         workplace = open_workplace(study, listener, limits=limits)
         listener(Progress("taking a few steps of each kind"))
-        found = explanation(workplace, jobs, anew=calibrate)
+        found = explanation(workplace, jobs, anew=calibrate, prepared=True)
     if as_json:
         console.print_json(found.to_dict())
     else:
@@ -338,7 +338,7 @@ def _compared(
     """Compare a study, showing how it goes on; options are those of `headstart.compare`."""
     from headstart import console
 
-    expect_workers(jobs, memory, threads)
+    expect_workers(jobs, memory, threads, study_file=study_file)
     limits = limits_from(memory, disk, threads)
     with console.listening() as listener:
         listener(Progress("loading PyTorch"))

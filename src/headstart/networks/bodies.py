@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from headstart.errors import NetworkError
 from headstart.networks.body_groups import claimed_groups, timm_owners
+from headstart.networks.compiler import without_compiler
 from headstart.networks.groups import LayerGroup
 from headstart.networks.model_names import Recipe, recipe_of
 from headstart.networks.timm_models import REFUSALS, empty_model
@@ -100,8 +101,9 @@ def plan_body(recipe: Recipe, architecture: Architecture) -> BodyPlan:
     picture = torch.empty(1, architecture.channels, height, width, device="meta")
     try:
         body = _without_classifier(skeleton, architecture.features)
-        unused = _unused_children(body, skeleton, picture)
-        shape = tuple(_make(body, skeleton, unused)(picture).shape)
+        with without_compiler():
+            unused = _unused_children(body, skeleton, picture)
+            shape = tuple(_make(body, skeleton, unused)(picture).shape)
     except REFUSALS as error:
         raise NetworkError(
             f"{recipe.architecture} does not give {architecture.features} features for pictures of "

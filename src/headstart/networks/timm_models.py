@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from headstart.errors import NetworkError
 from headstart.networks.checkpoint_fit import explain_misfit
+from headstart.networks.compiler import without_compiler
 from headstart.networks.model_names import Recipe
 from headstart.networks.torchvision_guard import import_timm
 
@@ -216,6 +217,10 @@ def _drawing_from(seed: int | None) -> Iterator[None]:
 
     Without a seed nothing is drawn: tensors have shapes only.
     """
-    with torch.random.fork_rng(devices=[]), torch.device("meta" if seed is None else "cpu"):
-        torch.default_generator.manual_seed(seed or 0)
-        yield
+    with torch.random.fork_rng(devices=[]):
+        if seed is None:
+            with torch.device("meta"), without_compiler():
+                yield
+        else:
+            torch.default_generator.manual_seed(seed)
+            yield

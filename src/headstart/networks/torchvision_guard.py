@@ -5,6 +5,8 @@ compiled library, and its import then refers to two of them by name. The registr
 linked against CUDA, so beside a CPU-only torch it cannot be loaded, and the import ends with
 "operator torchvision::nms does not exist". Declaring the two operators, without any code behind
 them, is enough: nothing here ever calls them.
+
+Both imports would also load PyTorch's compiler (`headstart.networks.compiler`).
 """
 
 import importlib
@@ -18,6 +20,7 @@ from types import ModuleType
 import torch
 
 from headstart.errors import NetworkError
+from headstart.networks.compiler import without_compiler
 
 MISSING_EXTRA = "pip install 'headstart[pretrained]'"
 _OPERATORS = ("nms", "qnms")
@@ -33,7 +36,8 @@ def import_timm() -> ModuleType:
     """
     make_torchvision_importable()
     try:
-        return importlib.import_module("timm")
+        with without_compiler():
+            return importlib.import_module("timm")
     except ModuleNotFoundError as error:
         raise NetworkError(
             f"pretrained networks need {error.name}, which is not installed: {MISSING_EXTRA}"

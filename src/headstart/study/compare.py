@@ -40,6 +40,7 @@ from headstart.study.spec import Study
 from headstart.study.workplace import Workplace
 
 _TELL_EVERY_S = 0.25
+INLINE_TRIALS = 4  # so many are done in this process where nobody knows how long they take
 
 
 def nothing() -> None:
@@ -221,19 +222,22 @@ def _train(
     """Do the trials that are waiting."""
     states = records.states()
     waiting = [key for key in keys if states[key] == "waiting"]
-    people = staff(workplace, len(waiting), jobs)
-    workplace.keeper.memory = people.memory
     if not waiting:
         Lead(workplace, records, keys, InlineRunner(workplace), listener).go()
         return
+    staff(workplace, len(waiting), jobs)  # refuses limits that are too narrow
+    expected = _estimated(workplace, waiting, jobs)
+    if jobs is None:
+        jobs = expected.workers if expected else 1 if len(waiting) <= INLINE_TRIALS else None
+    people = staff(workplace, len(waiting), jobs)
+    workplace.keeper.memory = people.memory
+    if expected is not None:
+        listener(Progress("training", said=estimate_words(expected)))
     runner: Runner = InlineRunner(workplace)
     if people.workers > 1:
         listener(Progress(f"starting {people.workers} worker processes"))
         runner = ProcessRunner(within(workplace, people.memory), people.workers)
     try:
-        expected = _estimated(workplace, waiting, people.workers)
-        if expected is not None:
-            listener(Progress("training", said=estimate_words(expected)))
         started = time.monotonic()
         workplace.share_features(sorted({key.strategy for key in waiting}), _telling(listener))
         timed = TimedRunner(runner)
@@ -255,10 +259,10 @@ def within(workplace: Workplace, memory: int | None) -> Workplace:
     return replace(workplace, limits=own)
 
 
-def _estimated(workplace: Workplace, keys: list[TrialKey], workers: int) -> Explanation | None:
+def _estimated(workplace: Workplace, keys: list[TrialKey], jobs: int | None) -> Explanation | None:
     """What training is expected to take; None, and a warning, where that cannot be said."""
     try:
-        return explain(workplace, keys=keys, workers=workers, with_naive=False)
+        return explain(workplace, jobs, keys=keys, with_naive=False)
     except Exception as error:  # nothing that is only told may stop a study
         warnings.warn(f"how long it will take is not known ({why(error)})", stacklevel=2)
         return None

@@ -24,11 +24,17 @@ from headstart.study.progress import duration_words
 from headstart.study.quests import MOST_TRIALS, quests
 from headstart.study.records import TrialKey
 from headstart.study.timing import Clockwork
+from headstart.study.worker import workers_are_prepared
 from headstart.study.workplace import Workplace
 from headstart.training.devices import deterministic
 
 RATIO = "work-ratios"
 """What is remembered of how much longer jobs took than was timed, the last few times."""
+
+_OPENING_S = {False: 0.5, True: 3.0}
+"""What a worker takes to open the pictures and a network, and whether that is a ready-made one."""
+_LOADING_S = 4.0
+"""What it takes besides to load PyTorch."""
 
 _LAST = 3  # times that are remembered
 _DOUBT, _MORE_DOUBT = 0.5, 1.0  # times that jobs, or jobs of other kinds, took as long as timed
@@ -113,19 +119,20 @@ def explain(
     jobs: int | None = None,
     *,
     keys: Sequence[TrialKey] | None = None,
-    workers: int | None = None,
     anew: bool = False,
     with_naive: bool = True,
+    prepared: bool | None = None,
 ) -> Explanation:
     """What a study will do and what that costs.
 
     Args:
         workplace: A study that was found to be possible.
-        jobs: How many trials are trained at a time; as many as there are processors when omitted.
+        jobs: How many trials are trained at a time. When omitted, as many as there are processors,
+            or one where worker processes would take longer to start than they save.
         keys: The trials that are to be done; all of the study's when omitted.
-        workers: How many are trained at a time, where that was found out before.
         anew: Time everything, even what is known of this machine.
         with_naive: Whether to time what it would cost without sharing; it is 0 otherwise.
+        prepared: Whether workers will have what they load in common; when omitted, whether they do.
     """
     settings, whole = workplace.study.study, keys is None
     if keys is None:
@@ -135,24 +142,56 @@ def explain(
             for labels in settings.labels
             for name in workplace.study.strategy
         ]
-    workers = workers or staff(workplace, len(keys), jobs).workers
-    bill = _Bill(workplace, Clockwork(workplace, anew), workers, with_naive)
-    with deterministic(settings.threads, workplace.device):
-        sources = [*bill.sources(keys), *bill.own_sources(keys)]
-        counts = Counter((key.strategy, key.labels) for key in keys)
-        fits = [bill.fits(name, labels, count) for (name, labels), count in counts.items()]
-        searches = bill.searches() if whole else []
-        passes = [bill.one_pass(*each) for each in bill.seen]
-    lines = (*sources, *passes, *searches, *fits)
-    alone = sum(job.seconds * job.count for job in (*sources, *searches, *fits))
-    # Passes for all seeds come first; the others workers make, each for its own seeds.
-    together = sum(job.seconds for job in passes if workplace.features_are_shared and not job.own)
-    alone += sum(job.seconds * job.count for job in passes) - together
-    longest = max((job.seconds * job.stack for job in lines), default=0.0)
-    naive = sum(job.naive_seconds * job.count for job in lines)
-    return Explanation(
-        lines, len(keys), workers, together + max(alone / workers, longest), naive / workers
-    )
+    workers, clockwork = staff(workplace, len(keys), jobs).workers, Clockwork(workplace, anew)
+
+    def costs(workers: int) -> "_Costs":
+        bill = _Bill(workplace, clockwork, workers, with_naive)
+        with deterministic(settings.threads, workplace.device):
+            sources = [*bill.sources(keys), *bill.own_sources(keys)]
+            counts = Counter((key.strategy, key.labels) for key in keys)
+            fits = [bill.fits(name, labels, count) for (name, labels), count in counts.items()]
+            searches = bill.searches() if whole else []
+            passes = [bill.one_pass(*each) for each in bill.seen]
+        lines = (*sources, *passes, *searches, *fits)
+        alone = sum(job.seconds * job.count for job in (*sources, *searches, *fits))
+        # Passes for all seeds come first; the others workers make, each for its own seeds.
+        together = sum(
+            job.seconds for job in passes if workplace.features_are_shared and not job.own
+        )
+        alone += sum(job.seconds * job.count for job in passes) - together
+        longest = max((job.seconds * job.stack for job in lines), default=0.0)
+        return _Costs(lines, together, alone, longest)
+
+    found = costs(workers)
+    if jobs is None and workers > 1:
+        known = workers_are_prepared() if prepared is None else prepared
+        start = _OPENING_S[workplace.pictures.ready_made is not None] + (0 if known else _LOADING_S)
+        if found.parted(1) - found.parted(workers) < start:
+            workers, found = 1, costs(1)
+    naive = sum(job.naive_seconds * job.count for job in found.lines)
+    seconds = found.together + found.parted(workers)
+    return Explanation(found.lines, len(keys), workers, seconds, naive / workers)
+
+
+@dataclass(frozen=True)
+class _Costs:
+    """What jobs cost, in seconds.
+
+    Attributes:
+        lines: The jobs.
+        together: What is done first, by all processors.
+        alone: What is done on one processor each, in all.
+        longest: The longest of it that cannot be parted.
+    """
+
+    lines: tuple[JobCost, ...]
+    together: float
+    alone: float
+    longest: float
+
+    def parted(self, workers: int) -> float:
+        """What workers need for all that is not done together."""
+        return max(self.alone / workers, self.longest)
 
 
 @dataclass

@@ -15,11 +15,9 @@ from headstart.errors import StudyError
 from headstart.networks.groups import count_parameters
 from headstart.networks.heads import solvable_layer
 from headstart.strategies.plan import Plan
-from headstart.study.worker import workers_are_prepared
 from headstart.study.workplace import Workplace
 from headstart.training.batches import evaluation_batch
 
-INLINE_TRIALS = 4  # up to so many, starting workers from nothing costs more than they save
 _COPIES = (
     7  # of the weights: start, network, best so far, gradients, two of the optimiser, one more
 )
@@ -60,8 +58,7 @@ def staff(workplace: Workplace, waiting: int, jobs: int | None = None) -> Staff:
     cores = max(1, limits.processors // threads)
     most = cores if jobs is None else min(jobs, cores) if limits.threads is not None else jobs
     workers = max(1, min(most, waiting))
-    few = waiting <= (1 if workers_are_prepared() else INLINE_TRIALS)
-    if (jobs is None and few) or workplace.device.type != "cpu":
+    if workplace.device.type != "cpu":
         workers = 1
     if limits.memory is None:
         return Staff(workers)

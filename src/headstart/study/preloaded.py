@@ -1,6 +1,6 @@
 """What workers are forked off: a process that has loaded what each of them needs.
 
-Only `multiprocessing`'s fork server imports this (`headstart.study.worker.prepare_workers`).
+Only Python's fork server imports this (`headstart.study.worker.prepare_workers`).
 """
 
 import atexit

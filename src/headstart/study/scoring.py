@@ -225,5 +225,5 @@ def as_png(picture: NDArray[np.uint8]) -> bytes:
     """A picture (height, width, channels) as a PNG file's bytes."""
     pixels = picture[..., 0] if picture.shape[-1] == 1 else picture
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG", optimize=True)
+    Image.fromarray(pixels).save(buffer, format="PNG")
     return buffer.getvalue()

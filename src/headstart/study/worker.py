@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 READY = "ready"
 _FORKS = sys.platform == "linux"  # elsewhere forking breaks system libraries, or is not there
-_PRELOADED = ("headstart.study.preloaded",)
+_PRELOADED = "headstart.study.preloaded"
 _PREPARED = threading.Event()
 
 
@@ -38,17 +38,20 @@ class Warned:
     text: str
 
 
-def prepare_workers() -> None:
+def prepare_workers(*, with_timm: bool = False) -> None:
     """Start, ahead of time, the process that workers are forked off; this one goes on meanwhile.
 
     It imports PyTorch, and what else every worker needs, once for all of them, and ends with this
     process. Where there is no such process, workers start from nothing, and this does nothing.
+
+    Args:
+        with_timm: Whether workers will need timm's networks.
     """
     if not _FORKS:
         return
     from multiprocessing import forkserver
 
-    forkserver.set_forkserver_preload(list(_PRELOADED))
+    forkserver.set_forkserver_preload([_PRELOADED + ("_timm" if with_timm else "")])
     with _without_interrupts(), suppress(OSError):  # `start_worker` then does without
         forkserver.ensure_running()
         _PREPARED.set()

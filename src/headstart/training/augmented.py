@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headstart.errors import TrainingError
+from headstart.networks.compiler import without_compiler
 from headstart.networks.torchvision_guard import MISSING_EXTRA, make_torchvision_importable
 from headstart.seeding import stream_seed
 from headstart.strategies.augment import Augment
@@ -34,7 +35,8 @@ def import_transforms() -> Any:
     """
     make_torchvision_importable()
     try:
-        return importlib.import_module("torchvision.transforms.v2")
+        with without_compiler():
+            return importlib.import_module("torchvision.transforms.v2")
     except ModuleNotFoundError as error:
         raise TrainingError(
             f"augmentation needs {error.name}, which is not installed: {MISSING_EXTRA}, or set "
