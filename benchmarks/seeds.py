@@ -22,13 +22,19 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
+FIRST: dict[str, Any] = {"labels": [200], "rate": 0.001}
+SECOND: dict[str, Any] = {"labels": [100], "rate": 0.002}
+ENVIRONMENT = {
+    name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+}
+"""What was installed has its bytecode beside it."""
 
 CHILD = """
 import json, os, sys, time
 asked = json.loads(sys.argv[1])
 from pathlib import Path
 from headstart.study.worker import prepare_workers
-prepare_workers()  # as the command line does
+prepare_workers(with_timm=not asked["file"])  # as the command line does
 from headstart import api
 from headstart.study import runner
 from headstart.study.spec import load_study, study_from, with_settings
@@ -46,11 +52,12 @@ told = []
 def listen(progress):
     told.append((progress.doing, time.time()))
 if asked["file"]:
-    study = with_settings(load_study(Path(asked["file"])), seeds=asked["seeds"], labels=[200])
+    study = load_study(Path(asked["file"]))
+    study = with_settings(study, seeds=asked["seeds"], labels=asked["labels"])
 else:
     sys.path.insert(0, asked["benchmarks"])
     import probe_study
-    study = probe_study.study(asked["seeds"], [0.001], [200], 10)
+    study = probe_study.study(asked["seeds"], [asked["rate"]], [200], 10)
 api.compare(study, asked["folder"], jobs=asked["jobs"], listener=listen)
 trained = max(at for doing, at in told if doing == "training")
 first = min(at for doing, at in told if doing == "training")
@@ -62,21 +69,18 @@ print(json.dumps({
 
 
 def measured(folder: Path, cache: Path, **asked: Any) -> dict[str, float]:
-    """Seconds of a study in a fresh process, and its processor time, workers included."""
+    """Seconds of a study in a fresh process."""
     asked = {"folder": str(folder), "started": time.time(), "benchmarks": str(ROOT / "benchmarks")
              , **asked}  # fmt: skip
-    before = os.times()
     ended = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", CHILD, json.dumps(asked)],
-        env={**os.environ, "HEADSTART_CACHE": str(cache)},
+        env={**ENVIRONMENT, "HEADSTART_CACHE": str(cache)},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if ended.returncode:
         raise SystemExit(ended.stderr[-2000:])
-    after = os.times()
-    spent = after.children_user + after.children_system
-    spent -= before.children_user + before.children_system
-    return {**json.loads(ended.stdout.splitlines()[-1]), "processor": spent}
+    found: dict[str, float] = json.loads(ended.stdout.splitlines()[-1])
+    return found
 
 
 def growth(options: argparse.Namespace, folder: Path) -> None:
@@ -86,8 +90,10 @@ def growth(options: argparse.Namespace, folder: Path) -> None:
     seeds = 1
     while seeds <= options.most:
         found = [
-            measured(folder / f"{seeds} {turn}", folder / "cache", file=study, seeds=seeds,
-                     jobs=options.jobs)
+            measured(
+                folder / f"{seeds} {turn}", folder / "cache", file=study, seeds=seeds,
+                labels=[200], jobs=options.jobs,
+            )
             for turn in range(options.repeats)
         ]  # fmt: skip
         median = {key: statistics.median(each[key] for each in found) for key in found[0]}
@@ -95,8 +101,7 @@ def growth(options: argparse.Namespace, folder: Path) -> None:
         shares = {key: median[key] / (seeds * one[key]) for key in median}
         print(
             f"{seeds} seeds: whole process {median['whole']:.1f} s ({shares['whole']:.2f} of "
-            f"linear), training {median['training']:.1f} s ({shares['training']:.2f}), "
-            f"processor {median['processor']:.1f} s ({shares['processor']:.2f}); "
+            f"linear), training {median['training']:.1f} s ({shares['training']:.2f}); "
             f"{median['whole'] / (2 * seeds):.2f} s a trial",
             flush=True,
         )
@@ -109,8 +114,8 @@ def second(options: argparse.Namespace, folder: Path) -> None:
     for name, file in (("notebook 000", sandals), ("heads on EfficientNet-Lite0", None)):
         for turn in ("first", "second"):
             found = measured(
-                folder / f"{name} {turn}", folder / f"{name} cache", file=file,
-                seeds=1 if turn == "first" else 2, jobs=options.jobs,
+                folder / f"{name} {turn}", folder / f"{name} cache", file=file, seeds=1,
+                jobs=options.jobs, **(FIRST if turn == "first" else SECOND),
             )  # fmt: skip
             print(
                 f"{name}, {turn} study: fits after {found['fits']:.1f} s, "
