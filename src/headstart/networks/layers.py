@@ -5,7 +5,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from scipy import special
 from torch import nn
 
 from headstart.errors import NetworkError
@@ -116,6 +115,8 @@ def _initialise(
         limit = math.sqrt(3 * variance)
         drawn = rng.uniform(-limit, limit, size)
     else:
+        from scipy import special  # loaded where it is needed only
+
         low, high = special.ndtr(-2.0), special.ndtr(2.0)
         drawn = special.ndtri(rng.uniform(low, high, size))
         drawn *= math.sqrt(variance) / _CUT_NORMAL_DEVIATION

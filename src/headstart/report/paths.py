@@ -3,10 +3,10 @@
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri
 
 from headstart.statistics.open_end import OpenLook, OpenPath
 from headstart.statistics.sequential import Path
+from headstart.statistics.special import ndtri
 from headstart.study.deciding import path_of
 from headstart.study.folds import FoldPairing
 from headstart.study.results import Pairing, StudyRecords

@@ -27,6 +27,8 @@ def get_ready_to_draw() -> Thread:
 
 
 def _load_what_draws() -> None:
+    import scipy.special  # noqa: F401
+
     import headstart.report.from_records  # noqa: F401
     from headstart.report.page import get_ready
 

@@ -24,12 +24,12 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import gammaln, logsumexp
 
 from headstart.errors import RecordsError, StudyError, nearest
 from headstart.seeding import generator
 from headstart.statistics.intervals import Interval, interval_at_level
 from headstart.statistics.scores import checked_scores
+from headstart.statistics.special import gammaln, logsumexp
 
 Gate = Literal["count", "ladder", "thresholdout"]
 GATES: tuple[Gate, ...] = ("count", "ladder", "thresholdout")

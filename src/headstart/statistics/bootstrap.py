@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from headstart.seeding import generator
 from headstart.statistics.scores import Scores
+from headstart.statistics.special import ndtri
 from headstart.statistics.variance import Estimate
 
 CHUNK_CELLS = 4_000_000

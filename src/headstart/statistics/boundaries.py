@@ -10,7 +10,8 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
+
+from headstart.statistics.special import ndtr, ndtri
 
 NODES = 240
 """Of the Gauss–Legendre rule over the paths that go on; 1e-6 accurate for 40 looks."""

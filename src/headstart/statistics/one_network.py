@@ -8,12 +8,12 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtrit
 
 from headstart.errors import RecordsError
 from headstart.statistics.intervals import Interval, is_binary
 from headstart.statistics.metrics import METRICS, contributions
 from headstart.statistics.scores import checked_scores, checked_settings, merge_groups
+from headstart.statistics.special import stdtrit
 
 UNBOUNDED = ("log_loss",)
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from numpy.typing import ArrayLike
-from scipy.special import ndtr
 
 from headstart.errors import StudyError
 from headstart.statistics.always_valid import Evidence, e_reach, evidence
 from headstart.statistics.paired import Verdict
 from headstart.statistics.scores import checked_pair, merge_groups
 from headstart.statistics.sign_flip import MIN_PAIRS
+from headstart.statistics.special import ndtr
 from headstart.statistics.variance import VarianceSplit, estimate_mean, variance_split
 
 Stop = Literal["better", "worse", "equivalent", "futile"]

@@ -9,11 +9,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.special import ndtr
-
 from headstart.errors import RecordsError, StudyError
 from headstart.statistics.paired import Comparison, counted
 from headstart.statistics.sign_flip import MIN_PAIRS
+from headstart.statistics.special import ndtr
 from headstart.statistics.variance import VarianceSplit, t_quantile
 
 MOST_SEEDS = 200

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtri
 
 from headstart.errors import RecordsError, StudyError
 from headstart.statistics.error_reduction import ErrorReduction, fieller
@@ -13,6 +12,7 @@ from headstart.statistics.intervals import Interval
 from headstart.statistics.paired import LOWER_IS_BETTER, Comparison, Verdict, decide
 from headstart.statistics.scores import checked_settings
 from headstart.statistics.sign_flip import MIN_PAIRS
+from headstart.statistics.special import ndtri
 from headstart.statistics.variance import Estimate
 
 

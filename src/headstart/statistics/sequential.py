@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from numpy.typing import ArrayLike
-from scipy.special import ndtr
 
 from headstart.errors import StudyError
 from headstart.statistics.boundaries import nominal_levels, seed_fractions
 from headstart.statistics.paired import Verdict
 from headstart.statistics.scores import checked_pair, merge_groups
 from headstart.statistics.sign_flip import MIN_PAIRS
+from headstart.statistics.special import ndtr
 from headstart.statistics.variance import (
     Estimate,
     VarianceSplit,

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr, stdtrit
 
 from headstart.statistics.scores import Scores
+from headstart.statistics.special import stdtr, stdtrit
 
 TINY = 1e-24
 """A mean square below this is rounding, not variance."""
