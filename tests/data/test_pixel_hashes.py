@@ -10,14 +10,15 @@ import pytest
 from numpy.typing import NDArray
 
 from headstart.data.image_set import ImageSet
+from headstart.data.marks import is_settled
 
 Pictures = NDArray[np.uint8]
 Made = Callable[[Pictures], ImageSet]
 SHAPE = (40, 300, 256, 3)  # 9 MB: smaller sets are not worth remembering
 
 
-@pytest.fixture(autouse=True)
-def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def in_place(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if files that were just written had been there for a minute."""
     monkeypatch.setattr("headstart.data.marks._SETTLED_AFTER_NS", -(60 * 10**9))
 
@@ -28,7 +29,7 @@ def pixels() -> Pictures:
 
 
 @pytest.fixture
-def mapped(tmp_path: Path) -> Made:
+def mapped(in_place: None, tmp_path: Path) -> Made:
     """An image set whose pictures are mapped from a file with such content."""
 
     def make(pixels: Pictures) -> ImageSet:
@@ -98,10 +99,30 @@ def test_a_file_that_was_just_written_is_not_remembered(
     mapped: Made, pixels: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     taken: list[int],
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("headstart.data.marks._SETTLED_AFTER_NS", 60 * 10**9)
+    for name in ("_SETTLED_AFTER_NS", "_FINE_SETTLED_AFTER_NS"):
+        monkeypatch.setattr(f"headstart.data.marks.{name}", 60 * 10**9)
     first = mapped(pixels).hashes
     np.testing.assert_array_equal(opened(tmp_path / "pixels.npy").hashes, first)
     assert len(taken) == 2 * len(pixels)
+
+
+@pytest.mark.parametrize(
+    ("modified", "ago", "settled"),
+    [
+        (10**18 + 123_456_789, 0.2, True),
+        (10**18 + 123_456_789, 0.05, False),
+        (10**18 + 120_000_000, 1.9, False),  # perhaps a clock that goes by hundredths
+        (10**18, 1.9, False),
+        (10**18, 2.1, True),
+    ],
+)
+def test_how_long_a_file_must_have_been_there_depends_on_its_clock(
+    modified: int, ago: float, settled: bool
+) -> None:
+    now = modified + int(ago * 1e9)
+    assert is_settled([9, 9, modified, modified], now) is settled
+    assert is_settled([9, 9, 10**17 + 1, modified], now) is settled
+    assert not is_settled([], now)
 
 
 @pytest.mark.parametrize("damage", ["gone", "no folder", "not ours", "of fewer"])

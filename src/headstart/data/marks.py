@@ -3,12 +3,14 @@
 A file is taken to be unchanged when its length, inode, and its times of modification and of status
 change are what they were, all in nanoseconds. The time of status change cannot be set by programs,
 so a file that was overwritten and given its old date is noticed. What was found in files that had
-just changed (within two seconds) is not to be remembered: clocks of file systems are that coarse.
+just changed is not to be remembered, as another change may bear the same times: clocks of some file
+systems go by two seconds. Where times are finer than a millisecond, a tenth of a second is enough.
 """
 
 from pathlib import Path
 
 _SETTLED_AFTER_NS = 2_000_000_000
+_FINE_SETTLED_AFTER_NS = 100_000_000
 
 Mark = list[int]
 """Length, inode, time of modification and time of status change, both in nanoseconds."""
@@ -25,4 +27,7 @@ def mark_of(path: Path) -> Mark:
 
 def is_settled(mark: Mark, now_ns: int) -> bool:
     """Whether a file is there and had not changed for a while, so that a change would show."""
-    return bool(mark) and max(mark[2:]) < now_ns - _SETTLED_AFTER_NS
+    times = mark[2:]
+    is_fine = all(each % 1_000_000 for each in times)
+    after = min(_FINE_SETTLED_AFTER_NS, _SETTLED_AFTER_NS) if is_fine else _SETTLED_AFTER_NS
+    return bool(mark) and max(times) < now_ns - after
