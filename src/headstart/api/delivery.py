@@ -53,7 +53,8 @@ def fit(
         epochs: For all strategies, instead of what follows from the number of pictures.
         weights: The file or folder with the model's weights, where they are not to be looked for.
         device: Where to train.
-        jobs: How many trials to train at a time; the number of CPU cores by default.
+        jobs: How many trials to train at a time; by default the number of CPU cores, or one where
+            that is sooner done.
         fresh: Begin the study anew; the old one is kept under another name.
         limits: What it may take of the machine.
         listener: Told how it goes on.

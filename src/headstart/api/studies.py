@@ -45,7 +45,8 @@ def compare(
             catalogue's.
         fresh: Begin anew; what the folder held is kept under another name.
         retry_failed: Try failed trials once more.
-        jobs: How many trials to train at a time; the number of CPU cores by default.
+        jobs: How many trials to train at a time; by default the number of CPU cores, or one where
+            that is sooner done.
         max_seeds: Add seeds until every comparison is decided, at most so many: declared looks
             take the place of the study's own seeds (`headstart.study.deciding`).
         open_ended: The same with no last seed: evidence is told as e-values, which may be looked
@@ -145,7 +146,8 @@ def draw_map(
         images: Pictures from Python instead of the catalogue's.
         fresh: Begin anew; what was there is kept under another name.
         retry_failed: Try failed trials once more.
-        jobs: How many trials to train at a time; the number of CPU cores by default.
+        jobs: How many trials to train at a time; by default the number of CPU cores, or one where
+            that is sooner done.
         listener: Told how it goes on.
 
     Raises:

@@ -51,7 +51,10 @@ Fresh = Annotated[
 ]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try failed trials once more.")]
 Jobs = Annotated[
-    int | None, typer.Option("--jobs", min=1, help="Trials at a time.  [default: CPU cores]")
+    int | None,
+    typer.Option(
+        "--jobs", min=1, help="Trials at a time.  [default: CPU cores, or 1 where that is sooner]"
+    ),
 ]
 BatchSize = Annotated[int, typer.Option("--batch-size", help="Pictures at a time.")]
 

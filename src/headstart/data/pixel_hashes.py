@@ -34,8 +34,8 @@ class PixelHashes:
     def __init__(self, pictures: NDArray[np.uint8]) -> None:
         self._count = len(pictures)
         file = _file_of(pictures)
-        self._place = None if file is None else _place(file)
         self._mark: Mark = [] if file is None else mark_of(file)
+        self._place = None if file is None else _place(file)
         self._settled = is_settled(self._mark, time.time_ns())
 
     def known(self, hashed: Callable[[int], bytes]) -> Hashes | None:
@@ -78,7 +78,9 @@ def _file_of(pictures: NDArray[np.uint8]) -> Path | None:
         return None  # a view of a part of a map names the file, too
     if pictures.nbytes < _WORTH_REMEMBERING_BYTES or pictures.filename is None:
         return None
-    return Path(pictures.filename)
+    file = Path(pictures.filename)
+    mark = mark_of(file)
+    return file if mark and mark[0] == pictures.offset + pictures.nbytes else None
 
 
 def _place(file: Path) -> Path | None:

@@ -144,23 +144,8 @@ def explain(
         ]
     workers, clockwork = staff(workplace, len(keys), jobs).workers, Clockwork(workplace, anew)
 
-    def costs(workers: int) -> "_Costs":
-        bill = _Bill(workplace, clockwork, workers, with_naive)
-        with deterministic(settings.threads, workplace.device):
-            sources = [*bill.sources(keys), *bill.own_sources(keys)]
-            counts = Counter((key.strategy, key.labels) for key in keys)
-            fits = [bill.fits(name, labels, count) for (name, labels), count in counts.items()]
-            searches = bill.searches() if whole else []
-            passes = [bill.one_pass(*each) for each in bill.seen]
-        lines = (*sources, *passes, *searches, *fits)
-        alone = sum(job.seconds * job.count for job in (*sources, *searches, *fits))
-        # Passes for all seeds come first; the others workers make, each for its own seeds.
-        together = sum(
-            job.seconds for job in passes if workplace.features_are_shared and not job.own
-        )
-        alone += sum(job.seconds * job.count for job in passes) - together
-        longest = max((job.seconds * job.stack for job in lines), default=0.0)
-        return _Costs(lines, together, alone, longest)
+    def costs(workers: int) -> _Costs:
+        return _Bill(workplace, clockwork, workers, with_naive).costs(keys, with_searches=whole)
 
     found = costs(workers)
     if jobs is None and workers > 1:
@@ -214,6 +199,23 @@ class _Bill:
             self._measured.forget(RATIO)
         self._shared_rows = self.workplace.doorway(self.workplace.study.study.seeds[0]).rows
         self._rows = len(self._shared_rows)
+
+    def costs(self, keys: Sequence[TrialKey], *, with_searches: bool) -> _Costs:
+        """What all of it costs, but for searches where they are done."""
+        place = self.workplace
+        with deterministic(place.study.study.threads, place.device):
+            sources = [*self.sources(keys), *self.own_sources(keys)]
+            counts = Counter((key.strategy, key.labels) for key in keys)
+            fits = [self.fits(name, labels, count) for (name, labels), count in counts.items()]
+            searches = self.searches() if with_searches else []
+            passes = [self.one_pass(*each) for each in self.seen]
+        alone = sum(job.seconds * job.count for job in (*sources, *searches, *fits))
+        # Passes for all seeds come first; the others workers make, each for its own seeds.
+        together = sum(job.seconds for job in passes if place.features_are_shared and not job.own)
+        alone += sum(job.seconds * job.count for job in passes) - together
+        lines = (*sources, *passes, *searches, *fits)
+        longest = max((job.seconds * job.stack for job in lines), default=0.0)
+        return _Costs(lines, together, alone, longest)
 
     def sources(self, keys: Sequence[TrialKey]) -> list[JobCost]:
         """The training of sources, where the study does that itself."""
