@@ -86,6 +86,26 @@ def test_blocks_made_ready_ahead_change_nothing(
     assert calls[:blocks] == calls[blocks:]
 
 
+@pytest.mark.parametrize("count", [1, 8, 20, 100])
+def test_onnx_runtime_gives_the_same_bits_on_any_number_of_threads(count: int) -> None:
+    """With several, as many blocks are computed at a time."""
+    threads = torch.get_num_threads()
+    found: list[np.ndarray] = []
+    told: list[int] = []
+    try:
+        for number in (1, 3):
+            torch.set_num_threads(number)
+            blocks = extract(
+                network(), batches(count), lambda each: told.append(each.done),
+                way=ONNX_RUNTIME, block=8,
+            )  # fmt: skip
+            found.append(np.concatenate(list(blocks)))
+    finally:
+        torch.set_num_threads(threads)
+    np.testing.assert_array_equal(found[1], found[0])
+    assert told == 2 * [min(stop, count) for stop in range(8, count + 8, 8)]
+
+
 def test_it_is_told_how_far_extraction_is() -> None:
     told: list[Extracting] = []
     list(extract(network(), batches(300), told.append))
@@ -184,7 +204,7 @@ def test_other_weights_are_as_fast_and_only_asked_whether_they_give_the_same(
     """One making: PyTorch takes 4 seconds a block, ONNX Runtime 1, and for no weights otherwise."""
     timed = iter([4.0, 1.0, 1.0, 4.0, 1.0, 4.0])
     monkeypatch.setattr(
-        fastest_module, "_timed", lambda compute, pictures: (next(timed), compute(pictures))
+        fastest_module, "_timed", lambda compute, pictures, *_: (next(timed), compute(pictures))
     )
     monkeypatch.setattr(fastest_module, "_CLEARLY_FASTER", 1.2)
     ways = []
@@ -204,7 +224,7 @@ def test_the_way_does_not_depend_on_what_was_asked_before(
     """The machine gets slower with every look at the clock: nothing that was chosen changes."""
     timed = iter([1.0, 4.0, 0.8])  # PyTorch for few; for many PyTorch again, and ONNX Runtime
     monkeypatch.setattr(
-        fastest_module, "_timed", lambda compute, pictures: (next(timed), compute(pictures))
+        fastest_module, "_timed", lambda compute, pictures, *_: (next(timed), compute(pictures))
     )
     monkeypatch.setattr(fastest_module, "_WORTH_TRYING_S", 5.0)
     monkeypatch.setattr(fastest_module, "_CLEARLY_FASTER", 1.2)

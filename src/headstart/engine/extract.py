@@ -6,8 +6,9 @@ picture does not depend on how many others there are.
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from headstart.engine.fastest import PYTORCH, Compute, Way
+from headstart.engine.fastest import PYTORCH, Compute, Way, blocks_at_a_time
 
 Features = NDArray[np.float32]
 
@@ -82,17 +83,46 @@ def extract(
     """
     size, total = block or block_size(batches.values.shape[1:]), len(batches)
     started = time.perf_counter()
-    compute: Compute | None = None
-    for start, pictures in _blocks(batches, size):
-        stop = min(start + size, total)
-        compute = compute or way.through(prefix, pictures)
+
+    def features_of(compute: Compute, start: int, pictures: Tensor) -> Tensor:
         with torch.inference_mode():
-            features = compute(pictures)[: stop - start]
+            features = compute(pictures)[: min(size, total - start)]
         if channels_last:
             features = features.permute(0, 2, 3, 1)
-        yield features.cpu().contiguous().numpy()
+        return features.cpu().contiguous()
+
+    done = 0
+    for features in _computed(_blocks(batches, size), prefix, way, features_of):
+        done += len(features)
+        yield features.numpy()
         if tell is not None:
-            tell(Extracting(stop, total, time.perf_counter() - started))
+            tell(Extracting(done, total, time.perf_counter() - started))
+
+
+def _computed(
+    blocks: Iterator[tuple[int, Tensor]],
+    prefix: nn.Module,
+    way: Way,
+    features_of: Callable[[Compute, int, Tensor], Tensor],
+) -> Iterator[Tensor]:
+    """The features of all blocks, in order, several computed at a time where the way has it so."""
+    start, pictures = next(blocks, (0, None))
+    if pictures is None:
+        return
+    compute = way.through(prefix, pictures)
+    at_a_time = blocks_at_a_time(compute)
+    yield features_of(compute, start, pictures)
+    if at_a_time == 1:
+        yield from (features_of(compute, start, pictures) for start, pictures in blocks)
+        return
+    with ThreadPoolExecutor(at_a_time, "headstart-features") as pool:
+        coming: deque[Future[Tensor]] = deque()
+        for start, pictures in blocks:
+            coming.append(pool.submit(features_of, compute, start, pictures))
+            if len(coming) > at_a_time:  # one waits, so that no thread does
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
 
 
 def _blocks(batches: Pictures, size: int) -> Iterator[tuple[int, Tensor]]:

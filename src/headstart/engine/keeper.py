@@ -69,7 +69,7 @@ class Keeper:
     _held: dict[tuple[str, bytes], Kept] = field(default_factory=dict)
     _full: set[tuple[int, int]] = field(default_factory=set)
     _used: dict[Cut, None] = field(default_factory=dict)
-    _ready: dict[tuple[str, int], Compute] = field(default_factory=dict)
+    _ready: dict[str, Compute] = field(default_factory=dict)
 
     def enter(self, rows: NDArray[np.int64]) -> "Doorway":
         """A doorway for trials that will need features of these rows of the image set.
@@ -253,10 +253,9 @@ class Keeper:
                 Measured.of(self.cache),
                 f"{halves.code}\n{self.images.picture_shape}\n{pictures.channels_last}\n{block}",
             )
-            place = made_by, torch.get_num_threads()
             if way.ready is not None:
-                self._ready = {place: way.ready}  # the last one only
-            way = replace(way, ready=self._ready.get(place))
+                self._ready = {made_by: way.ready}  # the last one only
+            way = replace(way, ready=self._ready.get(made_by))
         return way, f"{made_by}\n{way} {pictures.device.type} float32"
 
     def _kept(self, wanted: Wanted, fill: Fill) -> Kept:

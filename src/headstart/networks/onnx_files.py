@@ -57,11 +57,12 @@ def onnx_bytes(module: nn.Module, example: Tensor, *, takes: str, gives: str) ->
     return buffer.getvalue()
 
 
-def onnx_session(file: Path | bytes) -> Any:
-    """ONNX Runtime's session on the CPU, on as many threads as PyTorch has.
+def onnx_session(file: Path | bytes, threads: int | None = None) -> Any:
+    """ONNX Runtime's session on the CPU.
 
     Args:
         file: The file, or its content.
+        threads: That one batch is computed on; as many as PyTorch has when omitted.
 
     Raises:
         NetworkError: If ONNX Runtime is not installed, or cannot load it.
@@ -70,7 +71,7 @@ def onnx_session(file: Path | bytes) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
+    options.intra_op_num_threads = threads or torch.get_num_threads()
     options.log_severity_level = 4  # what goes wrong is raised
     try:
         return onnxruntime.InferenceSession(
