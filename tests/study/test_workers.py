@@ -283,7 +283,9 @@ def test_workers_share_what_was_imported_and_start_from_nothing_where_that_fails
     def gone(fds: list[int]) -> None:
         raise EOFError("unexpected EOF")
 
+    before = dict(os.environ)
     assert kind() == "ForkServerProcess"
     assert workers_are_prepared()
+    assert dict(os.environ) == before
     monkeypatch.setattr(multiprocessing.forkserver, "connect_to_new_process", gone)
     assert kind() == "SpawnProcess"

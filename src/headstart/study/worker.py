@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 READY = "ready"
 _FORKS = sys.platform == "linux"  # elsewhere forking breaks system libraries, or is not there
 _PRELOADED = "headstart.study.preloaded"
+_BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 _PREPARED = threading.Event()
 
 
@@ -52,9 +53,17 @@ def prepare_workers(*, with_timm: bool = False) -> None:
     from multiprocessing import forkserver
 
     forkserver.set_forkserver_preload([_PRELOADED + ("_timm" if with_timm else "")])
-    with _without_interrupts(), suppress(OSError):  # `start_worker` then does without
-        forkserver.ensure_running()
-        _PREPARED.set()
+    before = os.environ.get(_BLAS_THREADS)
+    os.environ[_BLAS_THREADS] = "1"  # NumPy would start others, and forking wants a single one
+    try:
+        with _without_interrupts(), suppress(OSError):  # `start_worker` then does without
+            forkserver.ensure_running()
+            _PREPARED.set()
+    finally:
+        if before is None:
+            del os.environ[_BLAS_THREADS]
+        else:
+            os.environ[_BLAS_THREADS] = before
 
 
 def workers_are_prepared() -> bool:
