@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 from headstart.data.image_set import ImageSet
 from headstart.data.marks import is_settled
+from headstart.data.pixel_hashes import note_origin
 
 Pictures = NDArray[np.uint8]
 Made = Callable[[Pictures], ImageSet]
@@ -41,6 +44,8 @@ def mapped(in_place: None, tmp_path: Path) -> Made:
 
 def opened(file: Path) -> ImageSet:
     pictures = np.load(file, mmap_mode="r")
+    with file.open("rb") as stream:
+        note_origin(pictures, stream)
     labels = np.arange(len(pictures), dtype=np.int64) % 2
     return ImageSet(pictures, labels, ("even", "odd"))
 
@@ -93,6 +98,41 @@ def test_hashes_of_another_file_or_of_a_part_of_one_are_never_those_that_were_ke
 
     found = opened(file).hashes
     assert np.flatnonzero(found != kept).tolist() == [8]
+
+
+def test_a_file_that_took_the_place_of_the_mapped_one_has_hashes_of_its_own(
+    mapped: Made, pixels: Pictures, tmp_path: Path
+) -> None:
+    old = mapped(pixels)
+    changed = pixels.copy()
+    changed[8, 0, 0, 0] ^= 1
+    np.save(tmp_path / "new.npy", changed)
+    (tmp_path / "new.npy").replace(tmp_path / "pixels.npy")
+    kept = old.hashes  # of the file that is no longer there
+
+    found = opened(tmp_path / "pixels.npy").hashes
+    assert np.flatnonzero(found != kept).tolist() == [8]
+
+
+@pytest.mark.parametrize("mode", ["c", "r", "r+"])
+def test_maps_that_others_made_are_hashed_each_time(
+    mapped: Made, pixels: Pictures, tmp_path: Path, mode: Literal["c", "r", "r+"], taken: list[int]
+) -> None:
+    kept = mapped(pixels).hashes
+    taken.clear()
+    own = np.load(tmp_path / "pixels.npy", mmap_mode=mode)
+    if mode != "r":
+        own[8, 0, 0, 0] ^= 1
+    found = ImageSet(own, np.arange(len(own)) % 2, ("even", "odd")).hashes
+    assert np.flatnonzero(found != kept).tolist() == ([] if mode == "r" else [8])
+    assert len(taken) == len(own)
+
+
+def test_pictures_are_sent_once(mapped: Made, pixels: Pictures) -> None:
+    images = mapped(pixels)
+    before = len(pickle.dumps(images))
+    assert images.hashes.shape == (len(pixels),)
+    assert len(pickle.dumps(images)) < 1.1 * before
 
 
 def test_a_file_that_was_just_written_is_not_remembered(

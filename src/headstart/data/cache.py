@@ -19,6 +19,7 @@ import platformdirs
 from numpy.typing import NDArray
 
 from headstart.data.facts import LABEL_TYPE, PreparedFacts
+from headstart.data.pixel_hashes import note_origin
 from headstart.errors import DataError
 
 VARIABLE = "HEADSTART_DATA"
@@ -126,6 +127,7 @@ def _mapped(
             if stream.read(len(header)) != header:
                 raise DamagedError(f"{path.name} is not {dtype} of shape {shape}")
             array = np.memmap(stream, dtype, mode="r", offset=len(header), shape=shape)
+            note_origin(array, stream)
     except OSError as error:
         raise DamagedError(f"{path.name} cannot be read: {error.strerror}") from error
     seen = (facts.st_ino, facts.st_mtime_ns, sha256)

@@ -87,7 +87,7 @@ class ImageSet:
         digest = hashlib.blake2b(self._plain[row].tobytes(), digest_size=8, key=self._shape)
         return digest.hexdigest().encode()
 
-    @cached_property
+    @property
     def _plain(self) -> NDArray[np.uint8]:
         """The pictures; a memory map would make a map of every single one."""
         return np.asarray(self.pictures)

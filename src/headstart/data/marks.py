@@ -7,6 +7,7 @@ just changed is not to be remembered, as another change may bear the same times:
 systems go by two seconds. Where times are finer than a millisecond, a tenth of a second is enough.
 """
 
+import os
 from pathlib import Path
 
 _SETTLED_AFTER_NS = 2_000_000_000
@@ -22,6 +23,11 @@ def mark_of(path: Path) -> Mark:
         facts = path.stat()
     except OSError:
         return []
+    return mark_from(facts)
+
+
+def mark_from(facts: os.stat_result) -> Mark:
+    """The mark of a file from what the system says of it."""
     return [facts.st_size, facts.st_ino, facts.st_mtime_ns, facts.st_ctime_ns]
 
 

@@ -1,19 +1,20 @@
 """Content hashes of pictures that are mapped from a file, remembered while the file stays as it is.
 
-When that is, `headstart.data.marks` says; besides, some of the hashes are taken again each time and
-compared.
+When that is, `headstart.data.marks` says; the mark is that of the very file that was mapped, taken
+when it was. Besides, some of the hashes are taken again each time and compared.
 """
 
 import hashlib
-import mmap
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.data.marks import Mark, is_settled, mark_of
+from headstart.data.marks import Mark, is_settled, mark_from
 from headstart.data.picture_cache import PictureCache, read_sealed, touch, write_sealed
 from headstart.errors import DataError
 
@@ -22,10 +23,21 @@ Hashes = NDArray[np.bytes_]
 _VERSION = 1
 _COMPARED = 16
 _WORTH_REMEMBERING_BYTES = 2**23  # less is hashed in no time
+_ORIGIN = "headstart_origin"
+
+
+def note_origin(mapped: NDArray[Any], file: IO[bytes]) -> None:
+    """Note on a read-only map of a whole file which file it is; views of it do not inherit that."""
+    if not isinstance(mapped, np.memmap):  # there was nothing to map
+        return
+    facts = os.fstat(file.fileno())
+    setattr(mapped, _ORIGIN, (Path(file.name), mark_from(facts), time.time_ns()))
 
 
 class PixelHashes:
-    """The place where the content hashes of some pictures are kept; nowhere for most arrays.
+    """The place where the content hashes of some pictures are kept.
+
+    That is nowhere, but for maps whose origin was noted.
 
     Args:
         pictures: Shape (N, height, width, channels).
@@ -33,10 +45,13 @@ class PixelHashes:
 
     def __init__(self, pictures: NDArray[np.uint8]) -> None:
         self._count = len(pictures)
-        file = _file_of(pictures)
-        self._mark: Mark = [] if file is None else mark_of(file)
-        self._place = None if file is None else _place(file)
-        self._settled = is_settled(self._mark, time.time_ns())
+        self._place: Path | None = None
+        self._mark: Mark = []
+        self._settled = False
+        origin = getattr(pictures, _ORIGIN, None)
+        if origin is not None and pictures.nbytes >= _WORTH_REMEMBERING_BYTES:
+            file, self._mark, mapped_ns = origin
+            self._place, self._settled = _place(file), is_settled(self._mark, mapped_ns)
 
     def known(self, hashed: Callable[[int], bytes]) -> Hashes | None:
         """The hashes of all pictures, if they were kept and the file is the same.
@@ -70,17 +85,6 @@ class PixelHashes:
             write_sealed(self._place, {**body, "hashes": hashes.astype(str).tolist()})
         except OSError:
             return
-
-
-def _file_of(pictures: NDArray[np.uint8]) -> Path | None:
-    """The file that an array maps, all that lies behind a header; None for any other array."""
-    if not isinstance(pictures, np.memmap) or not isinstance(pictures.base, mmap.mmap):
-        return None  # a view of a part of a map names the file, too
-    if pictures.nbytes < _WORTH_REMEMBERING_BYTES or pictures.filename is None:
-        return None
-    file = Path(pictures.filename)
-    mark = mark_of(file)
-    return file if mark and mark[0] == pictures.offset + pictures.nbytes else None
 
 
 def _place(file: Path) -> Path | None:

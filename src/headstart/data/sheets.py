@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from headstart.data.decode import Decoded, UnreadableError
 from headstart.data.picture_cache import NEW, NOTE, discard, read_sealed, write_sealed
+from headstart.data.pixel_hashes import note_origin
 from headstart.data.reading import processors
 
 _VERSION = 2
@@ -79,6 +80,7 @@ class Sheet:
     def __init__(self, note: SheetNote, file: IO[bytes]) -> None:
         self.note = note
         self.pictures = mapped(file, (len(note.numbers), *note.shape))
+        note_origin(self.pictures, file)
 
     def is_final(self) -> bool:
         """Whether the pictures are what was written, and no others would come of another try."""
