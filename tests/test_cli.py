@@ -126,6 +126,31 @@ def test_the_process_ends_at_once_with_its_code_and_all_that_was_to_be_done(
     assert (code == 2) == ("error: there is no study file nowhere.toml" in done.stderr)
 
 
+def test_a_study_may_come_through_a_pipe() -> None:
+    program = (
+        "import sys\n"
+        "from headstart.cli.options import expect_workers\n"
+        "from pathlib import Path\n"
+        "expect_workers(None, study_file=Path('/dev/stdin'))\n"
+        "print(len(sys.stdin.read()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        input=STUDY, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == f"{len(STUDY)}\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="shells close streams otherwise there")
+def test_the_command_ends_well_without_a_standard_output() -> None:
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{sys.executable} -m headstart --version >&-"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "Exception ignored" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_version_is_the_packages(headstart: Command) -> None:
     assert headstart("--version").out == f"headstart {metadata.version('headstart')}\n"
 

@@ -1,8 +1,10 @@
 """Extraction gives every picture its own features, by PyTorch or by ONNX Runtime."""
 
 import math
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from headstart.engine import fastest as fastest_module
 from headstart.engine.extract import Extracting, block_size, extract
 from headstart.engine.fastest import ONNX_RUNTIME, PYTORCH, Way, fastest
 from headstart.engine.measured import Measured
+from headstart.networks.onnx_files import answer_of
 from headstart.training.batches import Batches
 
 ONE = np.ones((1, 1, 1), dtype=np.float32)
@@ -104,6 +107,31 @@ def test_onnx_runtime_gives_the_same_bits_on_any_number_of_threads(count: int) -
         torch.set_num_threads(threads)
     np.testing.assert_array_equal(found[1], found[0])
     assert told == 2 * [min(stop, count) for stop in range(8, count + 8, 8)]
+
+
+@pytest.mark.parametrize("most", [1, 2, None])
+def test_no_more_blocks_are_computed_at_a_time_than_there_is_memory_for(
+    monkeypatch: pytest.MonkeyPatch, most: int | None
+) -> None:
+    threads = torch.get_num_threads()
+    at_work: list[int] = []
+    highest: list[int] = []
+
+    def slow(*arguments: Any) -> Any:
+        at_work.append(1)
+        highest.append(len(at_work))
+        time.sleep(0.02)
+        at_work.pop()
+        return answer_of(*arguments)
+
+    monkeypatch.setattr(fastest_module, "answer_of", slow)
+    try:
+        torch.set_num_threads(4)
+        list(extract(network(), batches(120), way=ONNX_RUNTIME, block=4, most=most))
+    finally:
+        torch.set_num_threads(threads)
+    assert max(highest) <= (most or 4)
+    assert len(highest) == 30
 
 
 def test_it_is_told_how_far_extraction_is() -> None:

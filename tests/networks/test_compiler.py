@@ -48,8 +48,10 @@ with without_compiler():
     from torch._dynamo.utils import counters
     assert is_loaded()
     torch._dynamo.config.recompile_limit
-import torch._dynamo.utils
+import torch._dynamo.eval_frame, torch._dynamo.utils
 assert counters is torch._dynamo.utils.counters
+assert torch._dynamo.config is sys.modules["torch._dynamo.config"]
+assert torch._dynamo.config is torch._dynamo.eval_frame.config  # nothing is there twice
 """,
     "torchvision's detectors may ask": """
 from headstart.networks.torchvision_guard import import_timm

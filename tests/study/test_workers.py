@@ -26,7 +26,7 @@ from headstart.study.progress import Progress
 from headstart.study.records import TrialKey
 from headstart.study.runner import InlineRunner, ProcessRunner
 from headstart.study.spec import Study
-from headstart.study.worker import start_worker, workers_are_prepared
+from headstart.study.worker import prepare_workers, start_worker, workers_are_prepared
 from headstart.study.workplace import Workplace
 
 Make = Callable[..., Study]
@@ -284,8 +284,48 @@ def test_workers_share_what_was_imported_and_start_from_nothing_where_that_fails
         raise EOFError("unexpected EOF")
 
     before = dict(os.environ)
-    assert kind() == "ForkServerProcess"
+    prepare_workers()
     assert workers_are_prepared()
     assert dict(os.environ) == before
+    assert kind() == "ForkServerProcess"
     monkeypatch.setattr(multiprocessing.forkserver, "connect_to_new_process", gone)
     assert kind() == "SpawnProcess"
+
+
+def test_what_belongs_to_a_users_program_is_left_alone(tmp_path: Path) -> None:
+    """Python has one fork server for everybody: only the command line takes it."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from headstart.study.worker import start_worker, workers_are_prepared\n"
+            "process, connection = start_worker()\n"
+            "connection.close()\n"
+            "process.join()\n"
+            "print(type(process).__name__, workers_are_prepared())",
+        ],
+        capture_output=True, text=True, check=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.stdout.split() == ["SpawnProcess", "False"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked off on Linux only")
+def test_workers_import_nothing_from_the_current_folder(tmp_path: Path) -> None:
+    (tmp_path / "filelock").mkdir()
+    (tmp_path / "filelock" / "__init__.py").write_text("raise RuntimeError('of this folder')")
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-P",
+            "-c",
+            "from headstart.study.worker import prepare_workers, start_worker\n"
+            "prepare_workers()\n"
+            "process, connection = start_worker()\n"
+            "connection.close()\n"
+            "process.join()\n"
+            "print(type(process).__name__, process.exitcode)",
+        ],
+        capture_output=True, text=True, check=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.stdout.split() == ["ForkServerProcess", "0"]
+    assert "of this folder" not in done.stderr

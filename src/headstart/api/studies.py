@@ -97,6 +97,7 @@ def compare_in(
     alone = nothing_to_compare(study) if workplace is None else None
     if alone is not None:
         listener(Progress("training", said=f"warning: {alone}"))
+    meanwhile = cache(get_ready_to_draw)
     with study_folder(output, fresh=fresh) as folder:
 
         def done(wanted: Study, reader: str = "compare") -> StudyRecords:
@@ -111,7 +112,7 @@ def compare_in(
                 naive=naive,
                 limits=limits,
                 workplace=workplace,
-                meanwhile=cache(get_ready_to_draw),
+                meanwhile=meanwhile,
             )
 
         if max_seeds is None and not open_ended:

@@ -73,10 +73,15 @@ def run() -> None:
     code: int | None = None
 
     def end() -> None:
-        if code is not None:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
+        if code is None:
+            return
+        try:
+            for stream in (sys.stdout, sys.stderr):
+                if stream is not None:  # closed by whoever started this
+                    stream.flush()
+        except (OSError, ValueError):
+            os._exit(120)  # as Python does where output was lost
+        os._exit(code)
 
     atexit.register(end)  # the first to be registered is the last to be called
     try:

@@ -66,6 +66,16 @@ def limits_from(memory: str | None, disk: str | None, threads: int | None) -> "M
     return MachineLimits.parsed(memory, disk, threads)
 
 
+def may_have_workers(jobs: int | None, memory: str | None, threads: int | None) -> bool:
+    """Whether workers get ready while this process loads PyTorch itself.
+
+    With a limit to memory nothing is taken before it is known what for.
+    """
+    from headstart.study.worker import CAN_FORK
+
+    return CAN_FORK and memory is None and 1 not in (jobs, threads, os.cpu_count() or 1)
+
+
 def expect_workers(
     jobs: int | None,
     memory: str | None = None,
@@ -73,9 +83,7 @@ def expect_workers(
     *,
     study_file: Path | None = None,
 ) -> None:
-    """Let workers get ready while this process loads PyTorch itself, if there may be any.
-
-    With a limit to memory nothing is taken before it is known what for.
+    """Let workers get ready, if there may be any (`may_have_workers`).
 
     Args:
         jobs: As the option, like those that follow.
@@ -83,16 +91,19 @@ def expect_workers(
         threads: Of all processes.
         study_file: The study; without one, the network is one of timm's.
     """
-    if memory is None and 1 not in (jobs, threads, os.cpu_count() or 1):
-        from headstart.study.worker import prepare_workers
+    if not may_have_workers(jobs, memory, threads):
+        return
+    from headstart.study.worker import prepare_workers
 
-        text = "pretrained"
-        if study_file is not None:
-            try:  # what is wrong with it is told when it is read for good
-                text = study_file.read_text(encoding="utf-8", errors="replace")
-            except OSError:
-                return
-        prepare_workers(with_timm="pretrained" in text)
+    with_timm = True
+    if study_file is not None:
+        if not study_file.is_file():  # nothing, or a pipe, which can be read only once
+            return
+        try:  # what is wrong with it is told when it is read for good
+            with_timm = "pretrained" in study_file.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return
+    prepare_workers(with_timm=with_timm)
 
 
 def budgets(text: str | None) -> list[int | str] | None:

@@ -22,6 +22,7 @@ from headstart.cli.options import (
     budgets,
     expect_workers,
     limits_from,
+    may_have_workers,
 )
 from headstart.errors import StudyError
 from headstart.study.progress import Progress
@@ -285,7 +286,8 @@ def explain(
         study = as_compared(load_study(study_file), listener)
         workplace = open_workplace(study, listener, limits=limits)
         listener(Progress("taking a few steps of each kind"))
-        found = explanation(workplace, jobs, anew=calibrate, prepared=True)
+        prepared = may_have_workers(jobs, memory, threads)
+        found = explanation(workplace, jobs, anew=calibrate, prepared=prepared)
     if as_json:
         console.print_json(found.to_dict())
     else:

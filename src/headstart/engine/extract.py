@@ -5,6 +5,7 @@ picture does not depend on how many others there are.
 """
 
 import math
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -70,6 +71,7 @@ def extract(
     channels_last: bool = False,
     way: Way = PYTORCH,
     block: int | None = None,
+    most: int | None = None,
 ) -> Iterator[Features]:
     """The features of pictures, in order, block by block.
 
@@ -80,6 +82,7 @@ def extract(
         channels_last: Whether feature maps come as (height, width, channels).
         way: What computes them.
         block: Pictures at a time; what suits the processor when omitted.
+        most: Blocks that there is memory for at a time; any number when omitted.
     """
     size, total = block or block_size(batches.values.shape[1:]), len(batches)
     started = time.perf_counter()
@@ -92,7 +95,7 @@ def extract(
         return features.cpu().contiguous()
 
     done = 0
-    for features in _computed(_blocks(batches, size), prefix, way, features_of):
+    for features in _computed(_blocks(batches, size), prefix, way, features_of, most):
         done += len(features)
         yield features.numpy()
         if tell is not None:
@@ -104,13 +107,14 @@ def _computed(
     prefix: nn.Module,
     way: Way,
     features_of: Callable[[Compute, int, Tensor], Tensor],
+    most: int | None,
 ) -> Iterator[Tensor]:
     """The features of all blocks, in order, several computed at a time where the way has it so."""
     start, pictures = next(blocks, (0, None))
     if pictures is None:
         return
     compute = way.through(prefix, pictures)
-    at_a_time = blocks_at_a_time(compute)
+    at_a_time = min(blocks_at_a_time(compute), most or sys.maxsize)
     yield features_of(compute, start, pictures)
     if at_a_time == 1:
         yield from (features_of(compute, start, pictures) for start, pictures in blocks)

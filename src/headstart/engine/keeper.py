@@ -13,12 +13,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from headstart.data.image_set import ImageSet
 from headstart.data.picture_cache import PictureCache
 from headstart.data.scaling import Scaling
 from headstart.data.sizes import size_words
+from headstart.engine.costs import working_bytes
 from headstart.engine.cuts import Cut, Cuts, Halves, find_cuts
 from headstart.engine.extract import Extracting, Pictures, a_block, block_size, extract
 from headstart.engine.fastest import PYTORCH, Compute, Way, fastest
@@ -185,6 +186,7 @@ class Keeper:
                 channels_last=channels_last,
                 way=needed.way,
                 block=needed.block,
+                most=self._blocks_in_memory(needed.halves.prefix, needed.block),
             )
         first, values = nearer
         kind = ChannelsLastInputs if is_channels_last(first, pictures) else StoredInputs
@@ -194,6 +196,13 @@ class Keeper:
             channels_last=channels_last,
             block=needed.block,
         )
+
+    def _blocks_in_memory(self, prefix: nn.Module, block: int) -> int | None:
+        """How many blocks may be on their way at a time; None where memory has no limit."""
+        if self.memory is None:
+            return None
+        each = block * working_bytes(prefix, self.images.picture_shape)
+        return max(1, self.memory // max(1, each))
 
     def _nearer(
         self, network: Network, cut: Cut, pictures: Batches, rows: NDArray[np.int64]
@@ -221,7 +230,12 @@ class Keeper:
         return self._kept(
             Wanted(made_by, hashes, cut.shape, f"views, {self._about(cut, way)}"),
             lambda numbers: extract(
-                halves.prefix, SomeViews(views, numbers), self.tell, way=way, block=block
+                halves.prefix,
+                SomeViews(views, numbers),
+                self.tell,
+                way=way,
+                block=block,
+                most=self._blocks_in_memory(halves.prefix, block),
             ),
         )
 

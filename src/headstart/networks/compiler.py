@@ -5,10 +5,13 @@ loads it only to keep some functions from being compiled, as do operators on the
 """
 
 import importlib
+import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, wraps
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -26,9 +29,15 @@ def without_compiler() -> Iterator[None]:
         return
     _stand_in(_COMPILER, disable=_disabled)
     _stand_in(_HELPERS, is_compile_supported=_is_compile_supported)
+    found = importlib.util.find_spec("torch")
+    folders = [] if found is None else found.submodule_search_locations or []
+    vars(sys.modules[_COMPILER])["__path__"] = [f"{folder}/_dynamo" for folder in folders]
+    parts = _RealParts()
+    sys.meta_path.insert(0, parts)
     try:
         yield
     finally:
+        sys.meta_path.remove(parts)
         _step_aside()
 
 
@@ -36,11 +45,38 @@ class _StandIn(ModuleType):
     """A module of the compiler's with the one function that is wanted; the real one for others."""
 
     def __getattr__(self, name: str) -> Any:
-        is_package = name == "__path__" and self.__name__ == _COMPILER
-        if name.startswith("__") and not is_package:  # `inspect` and imports ask every module
+        if name.startswith("__"):  # `inspect` and imports ask every module
             raise AttributeError(name)
         _step_aside()
         return getattr(importlib.import_module(self.__name__), name)
+
+
+class _RealParts(MetaPathFinder, Loader):
+    """Gives who imports a part of the compiler that of the real one, which is loaded then."""
+
+    def __init__(self) -> None:
+        self._there: dict[str, tuple[ModuleType, ModuleSpec | None]] = {}
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> ModuleSpec | None:
+        """Nothing, but for parts that came with the whole; they must not be loaded twice."""
+        del path, target
+        if not fullname.startswith(f"{_COMPILER}."):
+            return None
+        _step_aside()
+        importlib.import_module(_COMPILER)
+        module = sys.modules.pop(fullname, None)  # else Python would go by its own specification
+        if module is None:
+            return None
+        self._there[fullname] = module, module.__spec__
+        return ModuleSpec(fullname, self)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """The part that is there."""
+        return self._there[spec.name][0]
+
+    def exec_module(self, module: ModuleType) -> None:
+        """It was executed; Python has only given it another specification."""
+        vars(module)["__spec__"] = self._there.pop(module.__name__)[1]
 
 
 def _stand_in(name: str, **functions: Callable[..., Any]) -> None:

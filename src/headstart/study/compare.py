@@ -33,11 +33,10 @@ from headstart.study.progress import Listener, Progress, duration_words, silent
 from headstart.study.provenance import class_counts, data_hash, provenance, splits_csv
 from headstart.study.records import Records, TrialKey
 from headstart.study.results import StudyRecords
-from headstart.study.runner import InlineRunner, ProcessRunner, Runner
+from headstart.study.runner import InlineRunner, ProcessRunner
 from headstart.study.scoring import score_trials
 from headstart.study.search import searching, settle
 from headstart.study.spec import Study
-from headstart.study.worker import prepare_workers
 from headstart.study.workplace import Workplace
 
 _TELL_EVERY_S = 0.25
@@ -234,20 +233,19 @@ def _train(
     workplace.keeper.memory = people.memory
     if expected is not None:
         listener(Progress("training", said=estimate_words(expected)))
-    if people.workers > 1:  # what they are forked off loads while features are made
-        source = workplace.study.source
-        prepare_workers(with_timm=source is not None and source.pretrained is not None)
     started = time.monotonic()
     workplace.share_features(sorted({key.strategy for key in waiting}), _telling(listener))
     shared = workplace.spent_on_features()
-    runner: Runner = InlineRunner(workplace)
+    runner: InlineRunner | ProcessRunner = InlineRunner(workplace)
     if people.workers > 1:
-        listener(Progress(f"starting {people.workers} worker processes"))
         runner = ProcessRunner(within(workplace, people.memory), people.workers)
-        meanwhile()
     timed = TimedRunner(runner)
     timed.note(shared)
     try:
+        if isinstance(runner, ProcessRunner):
+            listener(Progress(f"starting {people.workers} worker processes"))
+            runner.start()
+            meanwhile()
         Lead(workplace, records, keys, timed, listener).go()
     finally:
         runner.close()

@@ -8,10 +8,11 @@ import gc
 import os
 
 gc.disable()  # modules are no garbage
-import headstart.study.workplace  # noqa: E402, F401
-
-gc.freeze()
-gc.enable()
+try:
+    import headstart.study.workplace  # noqa: F401
+finally:
+    gc.freeze()
+    gc.enable()
 
 # It ends with its leader, whose output it holds open: Python would take everything apart first.
 atexit.register(os._exit, 0)

@@ -8,7 +8,9 @@ from headstart.errors import HeadstartError
 from headstart.networks.torchvision_guard import import_timm
 
 gc.disable()
-with suppress(HeadstartError):  # told by whoever needs it
-    import_timm()
-gc.freeze()
-gc.enable()
+try:
+    with suppress(HeadstartError):  # told by whoever needs it
+        import_timm()
+finally:
+    gc.freeze()
+    gc.enable()

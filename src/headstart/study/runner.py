@@ -125,7 +125,10 @@ class ProcessRunner:
         self._false_starts = 0
         self._why_not = Failure("")
         self._told: set[str] = set()
-        for _ in range(workers):  # they get ready while this process still plans
+
+    def start(self) -> None:
+        """Start all workers at once; otherwise each starts with the first stack for it."""
+        while len(self._workers) < self.slots:
             self._new()
 
     def submit(self, stack: Stack) -> None:

@@ -26,9 +26,12 @@ if TYPE_CHECKING:
     from headstart.study.workplace import Workplace
 
 READY = "ready"
-_FORKS = sys.platform == "linux"  # elsewhere forking breaks system libraries, or is not there
+CAN_FORK = sys.platform == "linux"  # elsewhere forking breaks system libraries, or is not there
 _PRELOADED = "headstart.study.preloaded"
-_BLAS_THREADS = "OPENBLAS_NUM_THREADS"
+_OF_FORK_SERVER = {
+    "OPENBLAS_NUM_THREADS": "1",  # NumPy would start others, and forking wants a single one
+    "PYTHONSAFEPATH": "1",  # what lies in the current folder is no module of anybody's
+}
 _PREPARED = threading.Event()
 
 
@@ -45,25 +48,20 @@ def prepare_workers(*, with_timm: bool = False) -> None:
     It imports PyTorch, and what else every worker needs, once for all of them, and ends with this
     process. Where there is no such process, workers start from nothing, and this does nothing.
 
+    Only for processes that are headstart's own: Python has one such process for everybody.
+
     Args:
         with_timm: Whether workers will need timm's networks.
     """
-    if not _FORKS:
+    if not CAN_FORK:
         return
     from multiprocessing import forkserver
 
     forkserver.set_forkserver_preload([_PRELOADED + ("_timm" if with_timm else "")])
-    before = os.environ.get(_BLAS_THREADS)
-    os.environ[_BLAS_THREADS] = "1"  # NumPy would start others, and forking wants a single one
-    try:
-        with _without_interrupts(), suppress(OSError):  # `start_worker` then does without
-            forkserver.ensure_running()
-            _PREPARED.set()
-    finally:
-        if before is None:
-            del os.environ[_BLAS_THREADS]
-        else:
-            os.environ[_BLAS_THREADS] = before
+    # Without it workers start from nothing.
+    with _environment(_OF_FORK_SERVER), _without_interrupts(), suppress(OSError):
+        forkserver.ensure_running()
+        _PREPARED.set()
 
 
 def workers_are_prepared() -> bool:
@@ -77,11 +75,11 @@ def start_worker() -> tuple[BaseProcess, Connection]:
     Returns:
         The process, and the leader's end of the pipe.
     """
-    if _FORKS:
-        prepare_workers()
+    if workers_are_prepared():
         with suppress(OSError, EOFError):  # what it would be forked off is gone
             return _started("forkserver")
-    return _started("spawn")
+    with _without_interrupts():
+        return _started("spawn")
 
 
 def _started(method: str) -> tuple[BaseProcess, Connection]:
@@ -89,10 +87,25 @@ def _started(method: str) -> tuple[BaseProcess, Connection]:
     ours, theirs = context.Pipe()
     # What workers are forked off has the environment of the time when it was started.
     process = context.Process(target=work, args=(theirs, dict(os.environ)), daemon=True)
-    with _without_interrupts(), _main_set_aside():
+    with _main_set_aside():
         process.start()
     theirs.close()
     return process, ours
+
+
+@contextmanager
+def _environment(changes: Mapping[str, str]) -> Iterator[None]:
+    """Other variables of the environment for a moment."""
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextmanager
