@@ -25,6 +25,7 @@ from torch import nn
 
 from headstart.study.compare import open_workplace, train_and_score
 from headstart.study.spec import Study, study_from
+from headstart.study.worker import prepare_workers
 from headstart.study.workplace import Workplace, source_file
 
 WIDTHS = (16, 16, 32, 32, 64, 64)
@@ -139,6 +140,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5)
     options = parser.parse_args()
     processors = os.cpu_count() or 1
+    prepare_workers()  # as the command line does
     ratios = []
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)

@@ -23,6 +23,7 @@ from headstart.data import catalog
 from headstart.study.compare import open_workplace, train_and_score
 from headstart.study.records import TrialKey
 from headstart.study.spec import Study, study_from
+from headstart.study.worker import prepare_workers
 from headstart.study.workplace import source_file
 
 VALID, SHARED = 1000, 8
@@ -136,6 +137,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--keras-python", default=sys.executable)
     options = parser.parse_args()
+    prepare_workers()  # as the command line does
     rows = []
     for number in range(options.repeats):
         theirs = with_keras(options.keras_python, options.pictures, options.epochs)

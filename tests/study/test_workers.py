@@ -292,40 +292,32 @@ def test_workers_share_what_was_imported_and_start_from_nothing_where_that_fails
     assert kind() == "SpawnProcess"
 
 
-def test_what_belongs_to_a_users_program_is_left_alone(tmp_path: Path) -> None:
-    """Python has one fork server for everybody: only the command line takes it."""
+def in_fresh_python(folder: Path, *steps: str) -> list[str]:
+    """How a worker comes to be, and ends, in a program of its own that stands in a folder."""
+    program = [
+        "from headstart.study.worker import prepare_workers, start_worker, workers_are_prepared",
+        *steps,
+        "process, connection = start_worker()",
+        "connection.close()",
+        "process.join()",
+        "print(type(process).__name__, workers_are_prepared(), process.exitcode)",
+    ]
     done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "from headstart.study.worker import start_worker, workers_are_prepared\n"
-            "process, connection = start_worker()\n"
-            "connection.close()\n"
-            "process.join()\n"
-            "print(type(process).__name__, workers_are_prepared())",
-        ],
-        capture_output=True, text=True, check=True, cwd=tmp_path,
+        [sys.executable, "-P", "-c", "\n".join(program)],
+        capture_output=True, text=True, check=True, cwd=folder,
     )  # fmt: skip
-    assert done.stdout.split() == ["SpawnProcess", "False"]
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+def test_a_users_fork_server_is_left_alone(tmp_path: Path) -> None:
+    """Python has one for everybody: only the command line takes it."""
+    assert in_fresh_python(tmp_path) == ["SpawnProcess", "False", "0"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="workers are forked off on Linux only")
 def test_workers_import_nothing_from_the_current_folder(tmp_path: Path) -> None:
     (tmp_path / "filelock").mkdir()
     (tmp_path / "filelock" / "__init__.py").write_text("raise RuntimeError('of this folder')")
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-P",
-            "-c",
-            "from headstart.study.worker import prepare_workers, start_worker\n"
-            "prepare_workers()\n"
-            "process, connection = start_worker()\n"
-            "connection.close()\n"
-            "process.join()\n"
-            "print(type(process).__name__, process.exitcode)",
-        ],
-        capture_output=True, text=True, check=True, cwd=tmp_path,
-    )  # fmt: skip
-    assert done.stdout.split() == ["ForkServerProcess", "0"]
-    assert "of this folder" not in done.stderr
+    found = in_fresh_python(tmp_path, "prepare_workers()")
+    assert found == ["ForkServerProcess", "True", "0"]
