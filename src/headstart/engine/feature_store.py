@@ -35,6 +35,7 @@ from headstart.data.picture_cache import (
     write_sealed,
 )
 from headstart.data.sizes import size_words
+from headstart.engine.limits import mapped_bytes
 from headstart.errors import TrainingError
 
 Features = NDArray[np.float32]
@@ -107,11 +108,14 @@ class MappedFeatures(np.memmap[tuple[int, ...], np.dtype[np.float32]]):
 
     def take(self, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise") -> Any:
         """Some rows, copied."""
+        if self.most_bytes is None:
+            return np.asarray(self).take(indices, axis, out, mode)
+        before = mapped_bytes()
         rows = np.asarray(self).take(indices, axis, out, mode)
-        if self.most_bytes is not None:
-            self._read[0] += rows.nbytes + _AROUND * len(rows)
-            if self._read[0] > self.most_bytes:
-                self.let_go()
+        # A kernel may map two megabytes around each row, which only it knows.
+        self._read[0] += max(rows.nbytes + _AROUND * len(rows), mapped_bytes() - before)
+        if self._read[0] > self.most_bytes / 2:  # as much again may come with the next rows
+            self.let_go()
         return rows
 
     def let_go(self) -> None:
